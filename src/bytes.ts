@@ -1,0 +1,47 @@
+/**
+ * Byte strings: names, paths, link targets and xattr keys are bytes, not text.
+ *
+ * @packageDocumentation
+ */
+
+declare const byteString: unique symbol
+
+/**
+ * Bytes held in a string, one character per byte (latin1). Nothing is lost, `<` sorts by unsigned byte, and it serves
+ * as a Map key. Make one with {@link bytesOf}, read it with {@link toBuffer} or {@link printable}.
+ */
+export type ByteString = string & { readonly [byteString]: true }
+
+/** What the public border accepts as bytes: text (encoded as UTF-8), a Buffer, or a byte string made here. */
+export type BytesLike = string | Uint8Array
+
+/** Bytes of a text (UTF-8) or of a buffer. Use {@link fromLatin1} for what already is one character per byte. */
+export function bytesOf(value: BytesLike): ByteString {
+  const buffer = typeof value === 'string' ? Buffer.from(value, 'utf8') : view(value)
+  return buffer.toString('latin1') as ByteString
+}
+
+/** Takes a string that already holds one character per byte. */
+export function fromLatin1(value: string): ByteString {
+  return value as ByteString
+}
+
+/** The bytes themselves. */
+export function toBuffer(value: ByteString): Buffer {
+  return Buffer.from(value, 'latin1')
+}
+
+/** For messages: UTF-8 where the bytes are that, control characters and stray bytes as `\xNN`. */
+export function printable(value: ByteString): string {
+  const text = Buffer.from(value, 'latin1').toString('utf8')
+  const faithful = !text.includes('\ufffd')
+  return (faithful ? text : value).replaceAll(
+    faithful ? /[\0-\x1f\x7f]/g : /[^ -~]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  )
+}
+
+/** The same memory as a Buffer. */
+export function view(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

@@ -1,0 +1,74 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { buffer } from 'node:stream/consumers'
+import type { Command } from 'commander'
+import { imageObjects, readImage } from '../../erofs/index.ts'
+import type { ObjectId } from '../../fsverity/object-id.ts'
+import { dumpfileText } from '../../streams/dumpfile-writer.ts'
+import { withRepository } from '../context.ts'
+import { listing } from '../describe-paths.ts'
+import { print, printJson } from '../output.ts'
+
+const imageArgument = 'an image file, - for stdin, or the id or name of an image of the repository'
+
+/** Commands on one image, in a file or in the repository. */
+export function addImageCommands(program: Command): void {
+  program
+    .command('ls')
+    .description('list the paths of an image')
+    .argument('<image>', imageArgument)
+    .option('--filter <name...>', 'only these entries of the root directory')
+    .addHelpText('after', '\nExample:\n  composefs ls image.cfs')
+    .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
+      const { fileSystem } = readImage(await imageBytes(name, command))
+      await print(Buffer.from(listing(fileSystem, flags.filter ?? []), 'latin1'))
+    })
+
+  program
+    .command('dump')
+    .description('write the dumpfile of an image')
+    .argument('<image>', imageArgument)
+    .addHelpText('after', '\nExample:\n  composefs dump image.cfs > image.dump')
+    .action(async (name: string, _flags, command: Command) => {
+      await print(dumpfileText(readImage(await imageBytes(name, command)).fileSystem))
+    })
+
+  program
+    .command('objects')
+    .description('list the objects that an image needs')
+    .argument('<image>', imageArgument)
+    .option('--json', 'as JSON')
+    .addHelpText('after', '\nExample:\n  composefs objects image.cfs')
+    .action(async (name: string, flags: { json?: true }, command: Command) => {
+      await printObjects(imageObjects(await imageBytes(name, command)), flags)
+    })
+
+  program
+    .command('missing-objects')
+    .description('list the objects that an image needs and the store does not have')
+    .argument('<image>', imageArgument)
+    .option('--basedir <dir>', 'an object store; default: that of the repository')
+    .option('--json', 'as JSON')
+    .addHelpText('after', '\nExample:\n  composefs missing-objects --basedir ./repo/objects image.cfs')
+    .action(async (name: string, flags: { basedir?: string; json?: true }, command: Command) => {
+      const needed = imageObjects(await imageBytes(name, command))
+      const { basedir } = flags
+      const missing = (has: (id: ObjectId) => boolean): ObjectId[] => needed.filter((id) => !has(id))
+      const ids =
+        basedir === undefined
+          ? await withRepository(command, async (repository) => missing((id) => repository.hasObject(id)))
+          : missing((id) => existsSync(`${basedir}/${id.path}`))
+      await printObjects(ids, flags)
+    })
+}
+
+function printObjects(ids: readonly ObjectId[], flags: { readonly json?: true }): Promise<void> {
+  if (flags.json) return printJson({ objects: ids.map(({ hex }) => hex) })
+  return print(ids.map(({ path }) => `${path}\n`).join(''))
+}
+
+/** A file comes first; what is none is looked up in the repository. */
+async function imageBytes(name: string, command: Command): Promise<Buffer> {
+  if (name === '-') return buffer(process.stdin)
+  if (existsSync(name)) return readFileSync(name)
+  return withRepository(command, async (repository) => repository.readObject(repository.resolveImage(name)))
+}

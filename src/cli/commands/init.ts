@@ -1,0 +1,67 @@
+import { type Command, Option } from 'commander'
+import { ComposefsError } from '../../errors.ts'
+import type { Algorithm } from '../../fsverity/object-id.ts'
+import { Repository } from '../../repository/repository.ts'
+import { resetMetadata } from '../../repository/reset.ts'
+import { erofsVersion, globals, repositoryPath } from '../context.ts'
+import { printLine } from '../output.ts'
+
+/** `composefs init`: makes a repository. */
+export function addInitCommand(program: Command): void {
+  program
+    .command('init')
+    .description('make a repository')
+    .argument('[path]', 'where; default: what --repo, --user or --system say')
+    .addOption(new Option('--algorithm <name>', 'fsverity-sha256-12 or fsverity-sha512-12 (default)'))
+    .option('--ensure', 'open what is there, whatever its configuration')
+    .option('--reset-metadata', 'drop all streams and images first; objects stay')
+    .addHelpText('after', '\nExample:\n  composefs init --insecure --erofs-version 1 ./repo')
+    .action(async (path: string | undefined, flags: InitFlags, command: Command) => {
+      const options = globals(command)
+      const where = path ?? repositoryPath(options)
+      if (flags.resetMetadata) resetMetadata(where)
+      const repository = await open(where, flags, command)
+      const { metadata, verityRequired, isNew } = repository
+      await repository.close()
+      if (!isNew) {
+        const kept = flags.ensure ? ' (existing configuration preserved)' : ''
+        await printLine(`Repository already initialized at ${where}${kept}`)
+        return
+      }
+      await printLine(`Initialized composefs repository at ${where}`)
+      await printLine(`  algorithm: fsverity-${metadata.algorithm}-12`)
+      await printLine(`  verity:    ${verityRequired ? 'required' : 'not required (insecure)'}`)
+    })
+}
+
+interface InitFlags {
+  readonly algorithm?: string
+  readonly ensure?: true
+  readonly resetMetadata?: true
+}
+
+async function open(path: string, flags: InitFlags, command: Command): Promise<Repository> {
+  const options = globals(command)
+  if (flags.ensure) {
+    try {
+      return await Repository.open(path)
+    } catch (error) {
+      if (!(error instanceof ComposefsError) || error.code !== 'ERR_REPOSITORY_MISSING') throw error
+    }
+  }
+  const version = erofsVersion(options)
+  return Repository.init(path, {
+    algorithm: algorithmOf(flags.algorithm) ?? options.hash ?? 'sha512',
+    insecure: options.insecure ?? false,
+    ...(version !== undefined && { erofsVersion: version }),
+  })
+}
+
+function algorithmOf(name: string | undefined): Algorithm | undefined {
+  if (name === undefined) return undefined
+  const algorithm = /^fsverity-(sha256|sha512)-12$/.exec(name)?.[1]
+  if (algorithm !== undefined) return algorithm as Algorithm
+  throw new ComposefsError('ERR_ARGUMENT', `there is no algorithm ${name}`, {
+    hint: 'choose fsverity-sha256-12 or fsverity-sha512-12',
+  })
+}

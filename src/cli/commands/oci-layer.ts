@@ -1,0 +1,87 @@
+import type { Command } from 'commander'
+import { ComposefsError } from '../../errors.ts'
+import { catStream } from '../../oci/cat.ts'
+import { importLayer } from '../../oci/layer.ts'
+import { checkDigest, layerStream } from '../../oci/names.ts'
+import type { Repository } from '../../repository/repository.ts'
+import { DumpfileWriterMachine } from '../../streams/dumpfile-writer.ts'
+import { readSplitstreamEntries } from '../../streams/splitstream-entries.ts'
+import { contentTypes } from '../../streams/splitstream-format.ts'
+import { parseSplitstream } from '../../streams/splitstream-reader.ts'
+import { withNewRepository, withRepository } from '../context.ts'
+import { pipeToStdout, print, printJson, printLine } from '../output.ts'
+
+/** Commands on single layers. */
+export function addOciLayerCommands(oci: Command): void {
+  oci
+    .command('layer')
+    .description('write the tar of a layer, bit for bit')
+    .argument('<diffid>', 'sha256:… of the tar')
+    .option('--dumpfile', 'its entries as dumpfile lines instead')
+    .option('--json', 'facts about it instead')
+    .addHelpText('after', '\nExample:\n  composefs oci layer sha256:5f70… | tar -tv')
+    .action((diffId: string, flags: { dumpfile?: true; json?: true }, command: Command) =>
+      withRepository(command, async (repository) => {
+        if (flags.dumpfile && flags.json) {
+          throw new ComposefsError('ERR_ARGUMENT', '--dumpfile and --json exclude each other')
+        }
+        const { id } = repository.resolveStream(layerStream(checkDigest(diffId)))
+        const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
+        if (flags.json) return printJson(layerFacts(repository, diffId))
+        if (flags.dumpfile) return print(layerDumpfile(repository.readObject(id), wanted))
+        return pipeToStdout(catStream(repository, id, wanted), 'a layer')
+      }),
+    )
+
+  oci
+    .command('import-layer')
+    .description('import the tar of one layer from stdin, plain or compressed')
+    .argument('<diffid>', 'sha256:… of the tar, which is checked')
+    .argument('[name]', 'a ref for its stream')
+    .addHelpText('after', '\nExample:\n  composefs oci import-layer sha256:5f70… < layer.tar')
+    .action((diffId: string, name: string | undefined, _flags, command: Command) =>
+      withNewRepository(command, async (repository) => {
+        const layer = await importLayer(repository, process.stdin, { diffId: checkDigest(diffId) })
+        const contentId = layerStream(layer.diffId)
+        await repository.transaction((transaction) => {
+          transaction.linkStream(contentId, layer.id)
+          if (name !== undefined) transaction.setRef('streams', name, contentId)
+        })
+        await printLine(layer.id.toString())
+      }),
+    )
+}
+
+function layerDumpfile(stream: Buffer, wanted: Parameters<typeof readSplitstreamEntries>[1]): Buffer {
+  const machine = new DumpfileWriterMachine()
+  const chunks: Buffer[] = []
+  const emit = (chunk: Buffer): void => {
+    chunks.push(chunk)
+  }
+  for (const entry of readSplitstreamEntries(stream, wanted)) machine.push(entry, emit)
+  machine.finish(emit)
+  return Buffer.concat(chunks)
+}
+
+function layerFacts(repository: Repository, diffId: string) {
+  const { id } = repository.resolveStream(layerStream(diffId))
+  const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
+  const file = repository.readObject(id)
+  const stream = parseSplitstream(file, wanted)
+  const sizes = new Map(stream.objectRefs.map((object) => [object.hex, repository.objects.sizeOf(object)]))
+  let entryCount = 0
+  for (const _ of readSplitstreamEntries(file, wanted)) entryCount++
+  let externalSize = 0
+  let inlineSize = 0
+  for (const chunk of stream.chunks()) {
+    if (chunk.kind === 'inline') inlineSize += chunk.bytes.length
+    else externalSize += sizes.get(chunk.id.hex)!
+  }
+  return {
+    diffId,
+    verity: id.hex,
+    size: stream.streamSize,
+    entryCount,
+    splitstream: { externalObjects: stream.objectRefs.length, externalSize, inlineSize },
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Paths of a tree as lines of text (latin1).
+ *
+ * @packageDocumentation
+ */
+import { bytesOf, printable } from '../bytes.ts'
+import { ComposefsError } from '../errors.ts'
+import { escapeField } from '../streams/dumpfile-escape.ts'
+import { dumpfileLine } from '../streams/dumpfile-writer.ts'
+import type { FileSystem, WalkItem } from '../tree/filesystem.ts'
+import type { Inode, LeafContent } from '../tree/inode.ts'
+import { components } from '../tree/path.ts'
+
+/**
+ * The lines of `composefs ls`: `P/<tab>` for a directory, `P<tab>@ XX/REST` for an external file, `P<tab>-> TARGET` for
+ * a symlink, and the path alone for the rest.
+ */
+export function listing(fileSystem: FileSystem, filter: readonly string[]): string {
+  const wanted = new Set(filter.map((name) => bytesOf(name)))
+  let text = ''
+  for (const { path, inode } of items(fileSystem)) {
+    if (path === '/' || (wanted.size > 0 && !wanted.has(path.split('/', 2)[1] as never))) continue
+    text += `${escapeField(path)}${detail(inode)}\n`
+  }
+  return text
+}
+
+function detail(inode: Inode): string {
+  if (inode.kind === 'directory') return '/\t'
+  const { content } = inode
+  if (content.type === 'symlink') return `\t-> ${escapeField(content.target)}`
+  const backing = backingPath(content)
+  return backing === undefined ? '' : `\t@ ${escapeField(backing)}`
+}
+
+/**
+ * The lines of `composefs dump-files`: of each path its dumpfile line, a directory followed by all below it; or where
+ * its contents are.
+ *
+ * @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_ARGUMENT` for the root, or a directory where a file is wanted
+ */
+export function describePaths(fileSystem: FileSystem, paths: readonly string[], backing: boolean): string {
+  const all = [...fileSystem.walk()]
+  return paths.map((given) => (backing ? backingLine(fileSystem, given) : lines(fileSystem, all, given))).join('')
+}
+
+function lines(fileSystem: FileSystem, all: readonly WalkItem[], given: string): string {
+  const { path, inode } = find(fileSystem, given)
+  const own = all.findIndex((item) => item.path === path)
+  let text = `${dumpfileLine(all[own]!)}\n`
+  if (inode.kind === 'leaf') return text
+  for (let i = own + 1; all[i]?.path.startsWith(`${path}/`) === true; i++) text += `${dumpfileLine(all[i]!)}\n`
+  return text
+}
+
+function backingLine(fileSystem: FileSystem, given: string): string {
+  const { inode } = find(fileSystem, given)
+  if (inode.kind === 'directory') throw new ComposefsError('ERR_ARGUMENT', 'this is a directory', { path: given })
+  return `${escapeField(bytesOf(given))} ${backingPath(inode.content) ?? 'inline'}\n`
+}
+
+function find(fileSystem: FileSystem, given: string): { path: string; inode: Inode } {
+  const parts = components(bytesOf(given))
+  if (parts.length === 0) throw new ComposefsError('ERR_ARGUMENT', 'name a path below the root', { path: given })
+  const inode = fileSystem.lookup(parts)
+  if (inode !== undefined) return { path: `/${parts.join('/')}`, inode }
+  throw new ComposefsError('ERR_NOT_FOUND', 'the image has no such path', { path: printable(bytesOf(given)) })
+}
+
+function backingPath(content: LeafContent): string | undefined {
+  if (content.type !== 'external' || content.path === null) return undefined
+  return content.path ?? content.id?.path
+}
+
+function* items(fileSystem: FileSystem): Generator<{ path: string; inode: Inode }, void, undefined> {
+  for (const item of fileSystem.walk()) {
+    yield { path: item.path, inode: item.kind === 'inode' ? item.inode : item.leaf }
+  }
+}

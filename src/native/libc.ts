@@ -1,0 +1,99 @@
+/**
+ * The system calls that Node does not offer, through koffi: the only file that loads it.
+ *
+ * @packageDocumentation
+ */
+import { createRequire } from 'node:module'
+import { isMainThread } from 'node:worker_threads'
+import { ComposefsError } from '../errors.ts'
+
+/** Operations of flock(2). */
+export const lockOperation = { shared: 1, exclusive: 2, nonBlocking: 4, unlock: 8 } as const
+
+/** `AT_FDCWD` and `AT_SYMLINK_FOLLOW` of linkat(2). */
+export const atCurrentDirectory = -100
+export const atSymlinkFollow = 0x400
+
+/** System calls. Each returns 0, or the errno of its failure. */
+export interface Libc {
+  flock(fd: number, operation: number): number
+  /** `argument` is read and written in place. */
+  ioctl(fd: number, request: number, argument: Buffer): number
+  linkat(oldDirectory: number, oldPath: string, newDirectory: number, newPath: string, flags: number): number
+  /** Runs on another thread, for it may take seconds. */
+  syncfs(fd: number): Promise<number>
+}
+
+interface Koffi {
+  load(path: null): { func(declaration: string): NativeFunction }
+  errno(): number
+}
+
+interface NativeFunction {
+  (...parameters: unknown[]): number
+  async(...parameters: unknown[]): void
+}
+
+let loaded: { libc: Libc | undefined; reason: unknown } | undefined
+
+/**
+ * The system calls, or undefined where koffi is not installed, does not load, or must not be used: it is switched off
+ * by the environment variable `COMPOSEFS_NATIVE=0`, on anything but Linux, and in worker threads (where it crashes now
+ * and then). Loaded at the first call.
+ */
+export function native(): Libc | undefined {
+  loaded ??= load()
+  return loaded.libc
+}
+
+/**
+ * The system calls, for who cannot do without.
+ *
+ * @param purpose completes "koffi is needed to …"
+ * @param wayRound what to do without it, completes "install koffi, or …"
+ * @throws {@link ComposefsError} `ERR_NATIVE_MISSING`
+ */
+export function requireNative(purpose: string, wayRound: string): Libc {
+  const libc = native()
+  if (libc !== undefined) return libc
+  const reason = loaded?.reason
+  throw new ComposefsError('ERR_NATIVE_MISSING', `the optional package koffi is needed to ${purpose}`, {
+    ...(typeof reason === 'string' && { actual: reason, expected: 'koffi to load' }),
+    hint: `install it (npm install koffi), or ${wayRound}`,
+    cause: reason,
+  })
+}
+
+function load(): { libc: Libc | undefined; reason: unknown } {
+  const { COMPOSEFS_NATIVE: wish } = process.env
+  if (wish === '0') return { libc: undefined, reason: 'switched off by COMPOSEFS_NATIVE=0' }
+  if (process.platform !== 'linux') return { libc: undefined, reason: `not used on ${process.platform}` }
+  if (!isMainThread) return { libc: undefined, reason: 'not used in worker threads' }
+  try {
+    return { libc: bind(createRequire(import.meta.url)('koffi') as Koffi), reason: undefined }
+  } catch (error) {
+    return { libc: undefined, reason: error }
+  }
+}
+
+function bind(koffi: Koffi): Libc {
+  // The C library is in the process already: no file name to guess, whether it is glibc or musl.
+  const library = koffi.load(null)
+  const flock = library.func('int flock(int fd, int operation)')
+  const ioctl = library.func('int ioctl(int fd, unsigned long request, void *argument)')
+  const linkat = library.func('int linkat(int from, const char *old, int to, const char *name, int flags)')
+  const syncfs = library.func('int syncfs(int fd)')
+  const errno = (result: number): number => (result < 0 ? koffi.errno() : 0)
+  return {
+    flock: (fd, operation) => errno(flock(fd, operation)),
+    ioctl: (fd, request, argument) => errno(ioctl(fd, request, argument)),
+    linkat: (from, old, to, name, flags) => errno(linkat(from, old, to, name, flags)),
+    syncfs: (fd) =>
+      new Promise((resolve, reject) => {
+        syncfs.async(fd, (error: Error | null, result: number) => {
+          if (error === null) resolve(errno(result))
+          else reject(error)
+        })
+      }),
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * JSON documents in a repository: a splitstream with one external object (spec: oci-image, section 7).
+ *
+ * @packageDocumentation
+ */
+import { ComposefsError } from '../errors.ts'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import type { Repository } from '../repository/repository.ts'
+import { parseSplitstream } from '../streams/splitstream-reader.ts'
+
+/** A manifest or config, and what its stream refers to. */
+export interface Document {
+  /** The stream itself. */
+  readonly id: ObjectId
+  /** Exact bytes. */
+  readonly json: Buffer
+  readonly namedRefs: ReadonlyMap<string, ObjectId>
+}
+
+/** No document is larger than this, in bytes. */
+const maxDocument = 64 * 1024 * 1024
+
+/**
+ * Reads a document by the id of its stream.
+ *
+ * @throws {@link ComposefsError} `ERR_SPLITSTREAM_INVALID` unless it consists of one object, and the codes of
+ * `parseSplitstream` and of the repository
+ */
+export function readDocument(repository: Repository, id: ObjectId, contentType: bigint): Document {
+  const { algorithm } = repository
+  const stream = parseSplitstream(repository.readObject(id, { limit: maxDocument }), { algorithm, contentType })
+  const object = stream.objectRefs[0]
+  if (object === undefined || stream.objectRefs.length > 1) {
+    const hint = 'run fsck, and import the image again'
+    throw new ComposefsError('ERR_SPLITSTREAM_INVALID', 'the document does not consist of one object', {
+      path: id.hex,
+      hint,
+    })
+  }
+  return { id, json: repository.readObject(object, { limit: maxDocument }), namedRefs: stream.namedRefs }
+}

@@ -1,0 +1,218 @@
+/**
+ * The OCI images of a repository (spec: oci-image, sections 7 and 8).
+ *
+ * @packageDocumentation
+ */
+import { createHash } from 'node:crypto'
+import type { ErofsVersion } from '../erofs/format.ts'
+import { ComposefsError } from '../errors.ts'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import { decodeTag } from '../repository/names.ts'
+import type { Repository } from '../repository/repository.ts'
+import { contentTypes } from '../streams/splitstream-format.ts'
+import type { FileSystem } from '../tree/filesystem.ts'
+import { catStream } from './cat.ts'
+import { type Document, readDocument } from './document.ts'
+import { type ImageConfig, isContainerImage, type Manifest, parseConfig, parseManifest } from './manifest.ts'
+import {
+  checkDigest,
+  configRef,
+  configStream,
+  imageRef,
+  manifestPrefix,
+  manifestStream,
+  sha256,
+  tagRef,
+} from './names.ts'
+import { layersToTree, type TreeOptions } from './tree.ts'
+
+/** A config and the layers it names. */
+export interface OpenedConfig {
+  readonly digest: string
+  readonly document: Document
+  readonly config: ImageConfig
+  /** Splitstreams of the layers, the lowest first. */
+  readonly layers: readonly ObjectId[]
+}
+
+/** An image: its manifest and, unless it is some other artifact, its config. */
+export interface OpenedImage {
+  readonly manifestDigest: string
+  readonly manifest: Manifest
+  /** Exact bytes. */
+  readonly manifestBytes: Buffer
+  readonly config: OpenedConfig | undefined
+  /** Exact bytes, of an artifact's config too. */
+  readonly configBytes: Buffer
+}
+
+/** One line of `oci images`. */
+export interface ListedImage {
+  readonly name: string
+  readonly manifestDigest: string
+  readonly isContainer: boolean
+  readonly architecture: string
+  readonly os: string
+  readonly created: string | null
+  readonly layerCount: number
+  readonly referrerCount: number
+}
+
+/**
+ * Opens an image by its tag, or by `@` and the digest of its manifest. Manifest and config are compared with their
+ * digests.
+ *
+ * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_OCI_JSON`, `ERR_SPLITSTREAM_*`
+ */
+export function openImage(repository: Repository, name: string): OpenedImage {
+  const digest = name.startsWith('@') ? checkDigest(name.slice(1)) : tagDigest(repository, name)
+  const id = repository.hasStream(manifestStream(digest))
+  if (id === undefined) throw notFound(name, 'the manifest is not in the repository')
+  const document = readDocument(repository, id, contentTypes.manifest)
+  checkJson('manifest', digest, document.json)
+  const manifest = parseManifest(document.json)
+  const configId = document.namedRefs.get(configRef(manifest.config.digest))
+  if (configId === undefined) throw damaged(`the manifest ${digest} does not refer to its config`)
+  const configDocument = readDocument(repository, configId, contentTypes.config)
+  checkJson('config', manifest.config.digest, configDocument.json)
+  const config = isContainerImage(manifest) ? withLayers(manifest.config.digest, configDocument) : undefined
+  return { manifestDigest: digest, manifest, manifestBytes: document.json, config, configBytes: configDocument.json }
+}
+
+/**
+ * Opens a config by its digest. Since nothing else vouches for the layers then, each is put together and hashed.
+ *
+ * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND`, `ERR_DIGEST_MISMATCH` naming the layer, `ERR_SPLITSTREAM_*`
+ */
+export async function openConfig(repository: Repository, digest: string): Promise<OpenedConfig> {
+  const id = repository.hasStream(configStream(checkDigest(digest)))
+  if (id === undefined) throw notFound(`@${digest}`, 'the config is not in the repository')
+  const document = readDocument(repository, id, contentTypes.config)
+  checkJson('config', digest, document.json)
+  const opened = withLayers(digest, document)
+  for (const [i, layer] of opened.layers.entries()) {
+    const hash = createHash('sha256')
+    for await (const chunk of catStream(repository, layer)) hash.update(chunk as Buffer)
+    const actual = `sha256:${hash.digest('hex')}`
+    const expected = opened.config.diffIds[i]!
+    if (actual !== expected) {
+      const what = `layer ${i + 1} of ${opened.layers.length} does not have its diffID`
+      throw new ComposefsError('ERR_DIGEST_MISMATCH', what, { expected, actual, hint: 'import the image again' })
+    }
+  }
+  return opened
+}
+
+/** The config behind an IMAGE argument: a tag, or `@` and the digest of a config. */
+export async function resolveConfig(repository: Repository, name: string): Promise<OpenedConfig> {
+  if (name.startsWith('@')) return openConfig(repository, name.slice(1))
+  const { config } = openImage(repository, name)
+  if (config !== undefined) return config
+  throw new ComposefsError('ERR_OCI_MEDIA_TYPE', `${name} is an artifact, not a container image`)
+}
+
+/** The tree of an image: its layers merged, with the rules of OCI images applied. */
+export function imageTree(repository: Repository, config: OpenedConfig, options: TreeOptions = {}): FileSystem {
+  return layersToTree(repository, config.layers, options)
+}
+
+/** The EROFS image that a config refers to, for a format. */
+export function linkedImage(config: OpenedConfig, version: ErofsVersion): ObjectId | undefined {
+  return config.document.namedRefs.get(imageRef(version))
+}
+
+/** All tagged images, by name. Tags that lead nowhere come with an error instead, so that nothing stays hidden. */
+export function* listImages(
+  repository: Repository,
+): Generator<ListedImage | { readonly name: string; readonly error: ComposefsError }, void, undefined> {
+  for (const { name } of repository.listRefs('streams', 'oci')) {
+    const tag = decodeTag(name)
+    try {
+      yield describe(repository, tag)
+    } catch (error) {
+      if (!(error instanceof ComposefsError)) throw error
+      yield { name: tag, error }
+    }
+  }
+}
+
+function describe(repository: Repository, name: string): ListedImage {
+  const { manifestDigest, manifest, config } = openImage(repository, name)
+  return {
+    name,
+    manifestDigest,
+    isContainer: config !== undefined,
+    architecture: config?.config.architecture ?? '',
+    os: config?.config.os ?? '',
+    created: config?.config.created ?? null,
+    layerCount: manifest.layers.length,
+    referrerCount: listReferrers(repository, manifestDigest).length,
+  }
+}
+
+/** The digests of the manifests that declare this one as their subject. */
+export function listReferrers(repository: Repository, manifestDigest: string): string[] {
+  return repository.listRefs('streams', `oci-referrers/${manifestDigest}`).map(({ name }) => decodeTag(name))
+}
+
+/**
+ * Gives a manifest in the repository a name.
+ *
+ * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND` where there is none, `ERR_OCI_NAME`, `ERR_DIGEST_SYNTAX`
+ */
+export async function tagImage(repository: Repository, manifestDigest: string, name: string): Promise<void> {
+  const contentId = manifestStream(checkDigest(manifestDigest))
+  const ref = tagRef(name)
+  if (repository.hasStream(contentId) === undefined) throw notFound(manifestDigest, 'there is no such manifest')
+  await repository.setRef('streams', ref, contentId)
+}
+
+/** Takes a name away. The image stays until garbage collection. @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND` */
+export function untagImage(repository: Repository, name: string): void {
+  try {
+    repository.removeRef('streams', tagRef(name))
+  } catch (error) {
+    if (error instanceof ComposefsError && error.code === 'ERR_NOT_FOUND') throw notFound(name, 'there is no such tag')
+    throw error
+  }
+}
+
+function tagDigest(repository: Repository, name: string): string {
+  const ref = tagRef(name)
+  try {
+    const { contentId } = repository.resolveStream(`refs/${ref}`)
+    if (contentId.startsWith(manifestPrefix)) return checkDigest(contentId.slice(manifestPrefix.length))
+  } catch (error) {
+    if (!(error instanceof ComposefsError) || error.code !== 'ERR_NOT_FOUND') throw error
+    throw notFound(name, 'there is no such image')
+  }
+  throw damaged(`the tag ${name} does not lead to a manifest`)
+}
+
+function withLayers(digest: string, document: Document): OpenedConfig {
+  const config = parseConfig(document.json)
+  const layers = config.diffIds.map((diffId) => {
+    const id = document.namedRefs.get(diffId)
+    if (id === undefined) throw damaged(`the config ${digest} does not refer to its layer ${diffId}`)
+    return id
+  })
+  return { digest, document, config, layers }
+}
+
+function checkJson(what: string, expected: string, json: Buffer): void {
+  const actual = sha256(json)
+  if (actual === expected) return
+  throw new ComposefsError('ERR_DIGEST_MISMATCH', `the ${what} in the repository does not have its digest`, {
+    expected,
+    actual,
+    hint: 'import the image again',
+  })
+}
+
+function notFound(path: string, what: string): ComposefsError {
+  return new ComposefsError('ERR_OCI_NOT_FOUND', what, { path, hint: 'see: composefs oci images' })
+}
+
+function damaged(what: string): ComposefsError {
+  return new ComposefsError('ERR_REPOSITORY_CORRUPT', what, { hint: 'run fsck, and import the image again' })
+}

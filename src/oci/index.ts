@@ -1,0 +1,40 @@
+/**
+ * OCI images: archives and layers into a repository, and what is in it.
+ *
+ * @packageDocumentation
+ */
+export { catStream } from './cat.ts'
+export { type Document, readDocument } from './document.ts'
+export {
+  imageTree,
+  type ListedImage,
+  linkedImage,
+  listImages,
+  listReferrers,
+  type OpenedConfig,
+  type OpenedImage,
+  openConfig,
+  openImage,
+  resolveConfig,
+  tagImage,
+  untagImage,
+} from './image.ts'
+export { type ImportEvent, type ImportOptions, importArchive } from './import.ts'
+export { importLayer, type LayerOptions, type LayerReceiver, receiveLayer, type StoredLayer } from './layer.ts'
+export {
+  choosePlatform,
+  type Descriptor,
+  hostPlatform,
+  type ImageConfig,
+  type Manifest,
+  makeManifest,
+  mediaTypes,
+  type Platform,
+  parseConfig,
+  parseIndex,
+  parseManifest,
+  parsePlatform,
+} from './manifest.ts'
+export { configStream, layerStream, manifestStream, tagRef } from './names.ts'
+export { type ImageParts, type PublishedImage, publishImage } from './publish.ts'
+export { layersToTree, storeImage, type TreeOptions } from './tree.ts'

@@ -1,0 +1,144 @@
+/**
+ * Publishing an image whose layers are stored: config, manifest, EROFS images and tag (spec: rs-0.9, section 1.2).
+ *
+ * @packageDocumentation
+ */
+import type { ErofsVersion } from '../erofs/format.ts'
+import { ComposefsError } from '../errors.ts'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import type { Repository } from '../repository/repository.ts'
+import type { Transaction } from '../repository/transaction.ts'
+import { contentTypes } from '../streams/splitstream-format.ts'
+import { encodeSplitstream } from '../streams/splitstream-writer.ts'
+import { readDocument } from './document.ts'
+import { parseConfig } from './manifest.ts'
+import {
+  configRef,
+  configStream,
+  imageRef,
+  imageRefPrefix,
+  layerStream,
+  manifestStream,
+  sha256,
+  tagRef,
+} from './names.ts'
+import { layersToTree, storeImage, type TreeOptions } from './tree.ts'
+
+/** An image that is complete but for its publication. */
+export interface ImageParts {
+  /** Exact bytes. */
+  readonly manifest: Buffer
+  /** Exact bytes. */
+  readonly config: Buffer
+  /** Splitstream of each layer by its diffID. */
+  readonly layers: ReadonlyMap<string, ObjectId>
+  /** Names to give it; with none only its digest leads to it, and garbage collection removes it. */
+  readonly tags: readonly string[]
+}
+
+/** A published image. */
+export interface PublishedImage {
+  readonly manifestDigest: string
+  readonly configDigest: string
+  readonly diffIds: readonly string[]
+  /** The EROFS image of the repository's default format. */
+  readonly imageId: ObjectId
+  /** All formats that were made. */
+  readonly images: ReadonlyMap<ErofsVersion, ObjectId>
+  readonly tags: readonly string[]
+}
+
+/** An image whose objects are all stored: what is left is to link them. */
+export interface PreparedImage {
+  readonly image: PublishedImage
+  /** Adds the image's links and tags to what a transaction publishes. */
+  link(transaction: Transaction): void
+}
+
+/**
+ * Makes the EROFS images and publishes everything at once: whoever finds the tag finds the whole image.
+ *
+ * @throws {@link ComposefsError} the codes of {@link layersToTree} and of the repository; `ERR_OCI_JSON`,
+ * `ERR_OCI_NAME`. Nothing is published then.
+ */
+export async function publishImage(
+  repository: Repository,
+  parts: ImageParts,
+  options: TreeOptions = {},
+): Promise<PublishedImage> {
+  const prepared = prepareImage(repository, parts, options)
+  await repository.transaction((transaction) => prepared.link(transaction))
+  return prepared.image
+}
+
+/** The first part of {@link publishImage}, for those who publish several images at once. Throws as it does. */
+export function prepareImage(repository: Repository, parts: ImageParts, options: TreeOptions = {}): PreparedImage {
+  const { manifest, config, layers, tags } = parts
+  const refs = tags.map((tag) => tagRef(tag))
+  const { diffIds } = parseConfig(config)
+  const ids = diffIds.map((diffId) => layers.get(diffId) ?? missing(diffId))
+  const fileSystem = layersToTree(repository, ids, options)
+  const versions = [repository.formats.default, ...repository.formats.extra]
+  const images = new Map(versions.map((version) => [version, storeImage(repository, fileSystem, version)]))
+
+  const manifestDigest = sha256(manifest)
+  const configDigest = sha256(config)
+  const layerRefs = new Map(diffIds.map((diffId, i) => [diffId, ids[i]!]))
+  const configId = putDocument(repository, configStream(configDigest), contentTypes.config, config, [
+    ...layerRefs,
+    ...imageRefs(images, existingImageRefs(repository, configDigest)),
+  ])
+  const named = [[configRef(configDigest), configId], ...layerRefs] as const
+  const manifestId = putDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
+
+  const link = (transaction: Transaction): void => {
+    for (const [diffId, id] of layerRefs) transaction.linkStream(layerStream(diffId), id)
+    for (const id of images.values()) transaction.linkImage(id)
+    transaction.linkStream(configStream(configDigest), configId)
+    transaction.linkStream(manifestStream(manifestDigest), manifestId)
+    for (const ref of refs) transaction.setRef('streams', ref, manifestStream(manifestDigest))
+  }
+  const imageId = images.get(repository.formats.default)!
+  return { image: { manifestDigest, configDigest, diffIds, imageId, images, tags }, link }
+}
+
+/** V2 before V1, then what other programs noted (boot images), by name. */
+function imageRefs(images: ReadonlyMap<ErofsVersion, ObjectId>, others: Map<string, ObjectId>): [string, ObjectId][] {
+  // In the order of the formats the default comes first: of V0 and V1 beside each other it is the one to find.
+  for (const [version, id] of [...images].reverse()) others.set(imageRef(version), id)
+  return [...others].sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+function existingImageRefs(repository: Repository, configDigest: string): Map<string, ObjectId> {
+  const id = repository.hasStream(configStream(configDigest))
+  if (id === undefined) return new Map()
+  const { namedRefs } = readDocument(repository, id, contentTypes.config)
+  return new Map([...namedRefs].filter(([name, id]) => name.startsWith(imageRefPrefix) && repository.hasObject(id)))
+}
+
+/** Stores a JSON document as a splitstream, unless there is one that says the same. */
+function putDocument(
+  repository: Repository,
+  contentId: string,
+  contentType: bigint,
+  json: Buffer,
+  namedRefs: Iterable<readonly [string, ObjectId]>,
+): ObjectId {
+  const refs = new Map(namedRefs)
+  const existing = repository.hasStream(contentId)
+  if (existing !== undefined) {
+    const document = readDocument(repository, existing, contentType)
+    if (document.json.equals(json) && sameRefs(document.namedRefs, refs)) return existing
+  }
+  const body = { type: 'external', id: repository.objects.put(json), size: json.length } as const
+  const { algorithm } = repository
+  return repository.objects.put(encodeSplitstream({ algorithm, contentType, namedRefs: refs, body }))
+}
+
+function sameRefs(a: ReadonlyMap<string, ObjectId>, b: ReadonlyMap<string, ObjectId>): boolean {
+  return a.size === b.size && [...a].every(([name, id]) => b.get(name)?.equals(id) === true)
+}
+
+function missing(diffId: string): never {
+  throw new ComposefsError('ERR_ARCHIVE_INCOMPLETE', `the layer ${diffId} is not there`)
+}

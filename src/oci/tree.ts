@@ -1,0 +1,63 @@
+/**
+ * From the layers in a repository to a tree, and to the images of it.
+ *
+ * @packageDocumentation
+ */
+import type { ErofsVersion } from '../erofs/format.ts'
+import { writeImage } from '../erofs/writer.ts'
+import { ComposefsError } from '../errors.ts'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import type { Repository } from '../repository/repository.ts'
+import { readSplitstreamEntries } from '../streams/splitstream-entries.ts'
+import { contentTypes } from '../streams/splitstream-format.ts'
+import type { FileSystem } from '../tree/filesystem.ts'
+import { LayerMerger, type MergeOptions } from '../tree/merge.ts'
+import { emptyBootDirectories, type TransformOptions, transformForOci } from '../tree/transform.ts'
+
+/** How an image is made of layers. */
+export interface TreeOptions extends MergeOptions, TransformOptions {
+  /** Make it bootable: `/boot` and `/sysroot` are emptied. Default false. */
+  readonly bootable?: boolean
+}
+
+/**
+ * Merges layers that are in the repository, the lowest first, and applies the rules of OCI images.
+ *
+ * @param layers the ids of their splitstreams
+ * @throws {@link ComposefsError} the codes of reading splitstreams, of `LayerMerger` and of `transformForOci`; the
+ * message names the layer by its number
+ */
+export function layersToTree(
+  repository: Repository,
+  layers: readonly ObjectId[],
+  options: TreeOptions = {},
+): FileSystem {
+  const merger = new LayerMerger(options)
+  layers.forEach((id, i) => {
+    merger.beginLayer()
+    try {
+      const stream = repository.readObject(id)
+      const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
+      for (const { entry, content } of readSplitstreamEntries(stream, wanted)) merger.add(entry, content)
+    } catch (error) {
+      throw inLayer(error, i + 1, layers.length)
+    }
+  })
+  const { fileSystem } = merger
+  transformForOci(fileSystem, options)
+  if (options.bootable === true) emptyBootDirectories(fileSystem)
+  return fileSystem
+}
+
+/** Stores the image of a tree as an object. Nothing names it yet. */
+export function storeImage(repository: Repository, fileSystem: FileSystem, version: ErofsVersion): ObjectId {
+  return repository.objects.put(writeImage(fileSystem, { version }))
+}
+
+function inLayer(error: unknown, number: number, count: number): unknown {
+  if (!(error instanceof ComposefsError)) return error
+  const { code, message, stage, path, offset, expected, actual, hint } = error
+  const wrapped = new ComposefsError(code, `layer ${number} of ${count}: ${message}`, { cause: error })
+  // The message says them already.
+  return Object.assign(wrapped, { stage, path, offset, expected, actual, hint })
+}

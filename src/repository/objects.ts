@@ -1,0 +1,291 @@
+/**
+ * The object store: files named by their fs-verity digest (spec: repository, section 4).
+ *
+ * @packageDocumentation
+ */
+import { closeSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+import { ComposefsError } from '../errors.ts'
+import { fsverityDigest } from '../fsverity/merkle.ts'
+import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
+import { isErrno, systemError } from '../native/errno.ts'
+import type { ObjectSink, ObjectStore } from '../streams/records.ts'
+import { ObjectReadable, type ReadOptions, readObject, verifyObject } from './object-reader.ts'
+import { type ObjectReceiver, StreamedObject } from './object-sink.ts'
+import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
+import { VerityKeeper, type VerityPolicy } from './verity.ts'
+
+/** What a store has done since it was opened. */
+export interface ObjectStats {
+  /** Objects that were not there before. */
+  newObjects: number
+  /** Bytes of those. */
+  newBytes: number
+  /** Objects that were there already. */
+  presentObjects: number
+  /** Of the new ones, those that took the place of a damaged file. */
+  replacedObjects: number
+}
+
+/** How an {@link ObjectDirectory} works. */
+export interface ObjectDirectoryOptions {
+  /** Default: `wanted`, that is fs-verity wherever the file system offers it. */
+  readonly verity?: VerityPolicy
+  /** Called before anything is written; throws to forbid it. */
+  readonly beforeWrite?: () => void
+}
+
+/** Begins the names of temporary files, which the reference tools ignore and garbage collection removes. */
+export const temporaryObjectPrefix = '.tmp-object-'
+
+/** Ids remembered as present. Beyond that the file system is asked again: memory stays bounded. */
+const maxKnown = 100_000
+const directoryMode = 0o755
+
+/**
+ * A directory of objects, `XX/REST` each. Writing needs no lock: objects come into being whole, and never change.
+ * Nothing is on disk for sure until the file system was synced.
+ *
+ * @example
+ * ```ts
+ * import { ObjectDirectory } from 'composefs-streams/repository'
+ *
+ * const objects = new ObjectDirectory('/tmp/store', 'sha256')
+ * const id = objects.put(Buffer.from('hello world'))
+ * objects.read(id).toString()
+ * ```
+ */
+export class ObjectDirectory implements ObjectStore {
+  readonly path: string
+  readonly algorithm: Algorithm
+  /** Counted from zero at each opening. */
+  readonly stats: ObjectStats = { newObjects: 0, newBytes: 0, presentObjects: 0, replacedObjects: 0 }
+  readonly #verity: VerityKeeper
+  readonly #beforeWrite: () => void
+  readonly #known = new Set<string>()
+  readonly #directories = new Set<string>()
+  readonly #receiver: ObjectReceiver
+  #temporaries: TemporaryFiles | undefined
+
+  constructor(path: string, algorithm: Algorithm, options: ObjectDirectoryOptions = {}) {
+    this.path = path
+    this.algorithm = algorithm
+    this.#verity = new VerityKeeper(algorithm, options.verity ?? 'wanted')
+    this.#beforeWrite = options.beforeWrite ?? (() => {})
+    this.#receiver = {
+      algorithm,
+      path,
+      put: (bytes) => this.put(bytes),
+      begin: () => this.#begin(),
+      publish: (file, id, size) => this.#publish(file, id, size),
+    }
+  }
+
+  /** Where the object is, or would be. */
+  pathOf(id: ObjectId): string {
+    return `${this.path}/${id.path}`
+  }
+
+  /** Whether there is such an object; its contents are not looked at. @throws {@link ComposefsError} `ERR_IO` */
+  has(id: ObjectId): boolean {
+    return this.#sizeOf(id) !== undefined
+  }
+
+  /** Bytes of an object, as the file system says. @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_IO` */
+  sizeOf(id: ObjectId): number {
+    const size = this.#sizeOf(id)
+    if (size !== undefined) return size
+    throw new ComposefsError('ERR_NOT_FOUND', 'the object is not in the repository', {
+      path: this.pathOf(id),
+      hint: 'run fsck',
+    })
+  }
+
+  /**
+   * Stores contents, unless they are stored already. A file that has their name and the wrong size (as a crash before
+   * the sync leaves behind) is replaced.
+   *
+   * @throws {@link ComposefsError} `ERR_NO_SPACE`, `ERR_REPOSITORY_READONLY`, `ERR_REPOSITORY_VERITY`,
+   * `ERR_NATIVE_MISSING` (fs-verity is required and koffi missing), `ERR_IO`; the store is unchanged then
+   */
+  put(bytes: Buffer): ObjectId {
+    const id = fsverityDigest(this.algorithm, bytes)
+    if (this.#known.has(id.hex)) {
+      this.stats.presentObjects++
+      return id
+    }
+    this.#beforeWrite()
+    try {
+      const state = this.#stateOf(id, bytes.length)
+      if (state === 'present') {
+        this.#count(id, bytes.length, state)
+        return id
+      }
+      const file = this.#begin()
+      try {
+        file.write(bytes)
+        this.#place(file, id, bytes.length, state)
+      } finally {
+        file.close()
+      }
+    } catch (error) {
+      throw systemError(error, 'write', 'cannot store an object', this.pathOf(id))
+    }
+    return id
+  }
+
+  /**
+   * Begins an object of `size` bytes that come in pieces; larger ones go to a temporary file of the store.
+   *
+   * @throws {@link ComposefsError} `ERR_ARGUMENT`, `ERR_REPOSITORY_READONLY`
+   */
+  create(size: number): ObjectSink {
+    this.#beforeWrite()
+    return new StreamedObject(this.#receiver, size)
+  }
+
+  /**
+   * The contents of an object.
+   *
+   * @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_REPOSITORY_CORRUPT`, `ERR_ALGORITHM_MISMATCH`, `ERR_LIMIT`,
+   * `ERR_IO`
+   */
+  read(id: ObjectId, options?: ReadOptions): Buffer {
+    this.#assertOurs(id)
+    return readObject(this.pathOf(id), id, this.#verity, options)
+  }
+
+  /** The contents of an object as a stream, which fails at its end if they were wrong. Errors as of {@link read}. */
+  open(id: ObjectId, options?: ReadOptions): Readable {
+    this.#assertOurs(id)
+    return new ObjectReadable(this.pathOf(id), id, this.#verity, options)
+  }
+
+  /** Compares an object with its id, whatever its size. Throws as {@link read}, but for `ERR_LIMIT`. */
+  verify(id: ObjectId): void {
+    this.#assertOurs(id)
+    verifyObject(this.pathOf(id), id, this.#verity)
+  }
+
+  /** The ids of all objects, sorted. What is no object is passed over. */
+  *ids(): Generator<ObjectId, void, undefined> {
+    for (const directory of list(this.path)) {
+      if (!/^[0-9a-f]{2}$/.test(directory)) continue
+      for (const name of list(`${this.path}/${directory}`)) {
+        const id = ObjectId.fromPath(`${directory}/${name}`)
+        if (id?.algorithm === this.algorithm) yield id
+      }
+    }
+  }
+
+  #sizeOf(id: ObjectId): number | undefined {
+    const path = this.pathOf(id)
+    try {
+      const found = statSync(path, { throwIfNoEntry: false })
+      return found?.isFile() === true ? found.size : undefined
+    } catch (error) {
+      throw systemError(error, 'read', 'cannot look for an object', path)
+    }
+  }
+
+  #begin(): TemporaryFile {
+    this.#temporaries ??= new TemporaryFiles(this.path, temporaryObjectPrefix)
+    this.#makeDirectory('')
+    try {
+      return this.#temporaries.create()
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error
+      this.#directories.clear()
+      this.#makeDirectory('')
+      return this.#temporaries.create()
+    }
+  }
+
+  #publish(file: TemporaryFile, id: ObjectId, size: number): void {
+    this.#beforeWrite()
+    const state = this.#stateOf(id, size)
+    if (state === 'present') this.#count(id, size, state)
+    else this.#place(file, id, size, state)
+  }
+
+  #stateOf(id: ObjectId, size: number): 'absent' | 'present' | 'damaged' {
+    const path = this.pathOf(id)
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (found === undefined) return 'absent'
+    if (!found.isFile() || found.size !== size) return 'damaged'
+    if (this.#verity.policy !== 'required') return 'present'
+    const fd = openSync(path, 'r')
+    try {
+      this.#verity.vouches(fd, id, path)
+      return 'present'
+    } catch (error) {
+      if (error instanceof ComposefsError && error.code === 'ERR_REPOSITORY_CORRUPT') return 'damaged'
+      throw error
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #place(file: TemporaryFile, id: ObjectId, size: number, state: 'absent' | 'damaged'): void {
+    const path = this.pathOf(id)
+    this.#verity.protect(file, id, path)
+    this.#makeDirectory(id.hex.slice(0, 2))
+    if (state === 'damaged') {
+      file.replace(path)
+      this.#count(id, size, state)
+      return
+    }
+    let linked: boolean
+    try {
+      linked = file.link(path)
+    } catch (error) {
+      // Somebody removed an empty directory behind our back.
+      if (!isErrno(error, 'ENOENT')) throw error
+      this.#directories.clear()
+      this.#makeDirectory(id.hex.slice(0, 2))
+      linked = file.link(path)
+    }
+    this.#count(id, size, linked ? 'absent' : 'present')
+  }
+
+  #count(id: ObjectId, size: number, state: 'absent' | 'present' | 'damaged'): void {
+    if (this.#known.size >= maxKnown) this.#known.clear()
+    this.#known.add(id.hex)
+    if (state === 'present') {
+      this.stats.presentObjects++
+      return
+    }
+    this.stats.newObjects++
+    this.stats.newBytes += size
+    if (state === 'damaged') this.stats.replacedObjects++
+  }
+
+  #makeDirectory(name: string): void {
+    if (this.#directories.has(name)) return
+    if (name !== '') this.#makeDirectory('')
+    try {
+      mkdirSync(name === '' ? this.path : `${this.path}/${name}`, directoryMode)
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error
+    }
+    this.#directories.add(name)
+  }
+
+  #assertOurs(id: ObjectId): void {
+    if (id.algorithm === this.algorithm) return
+    throw new ComposefsError('ERR_ALGORITHM_MISMATCH', 'the id belongs to a repository with another hash', {
+      path: id.hex,
+      expected: this.algorithm,
+      actual: id.algorithm,
+    })
+  }
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path).sort()
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return []
+    throw systemError(error, 'read', 'cannot list objects', path)
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Files that come into being under their name whole, or not at all.
+ *
+ * @packageDocumentation
+ */
+import { randomInt } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  constants as fsConstants,
+  linkSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { constants } from 'node:os'
+import { errnoException, isErrno } from '../native/errno.ts'
+import { atCurrentDirectory, atSymlinkFollow, native } from '../native/libc.ts'
+
+/** O_TMPFILE, which Node does not name: its own bit and that of O_DIRECTORY. */
+const O_TMPFILE = 0o20000000 | (fsConstants.O_DIRECTORY ?? 0)
+
+const alphanumeric = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+const suffixLength = 12
+const nameTries = 16
+
+/** A name that nobody else uses. */
+export function temporaryName(prefix: string): string {
+  let name = prefix
+  for (let i = 0; i < suffixLength; i++) name += alphanumeric[randomInt(alphanumeric.length)]
+  return name
+}
+
+/** Calls `place` with fresh temporary names until one is free. */
+export function withTemporaryName<T>(prefix: string, place: (path: string) => T): T {
+  for (let left = nameTries; ; left--) {
+    const path = temporaryName(prefix)
+    try {
+      return place(path)
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST') || left <= 1) throw error
+    }
+  }
+}
+
+/**
+ * Makes temporary files in one directory: without any name where the system can (nothing is left behind whatever
+ * happens), otherwise under `<prefix><12 letters and digits>`.
+ */
+export class TemporaryFiles {
+  readonly #directory: string
+  readonly #prefix: string
+  #unnamed: boolean
+
+  constructor(directory: string, prefix: string) {
+    this.#directory = directory
+    this.#prefix = `${directory}/${prefix}`
+    // A file without a name gets one through /proc.
+    this.#unnamed = native() !== undefined && existsSync('/proc/self/fd')
+  }
+
+  /** An empty file of mode 0644, open for writing. @throws what `fs.openSync` throws */
+  create(): TemporaryFile {
+    if (this.#unnamed) {
+      try {
+        return new TemporaryFile(
+          openSync(this.#directory, O_TMPFILE | fsConstants.O_WRONLY, 0o644),
+          undefined,
+          this.#prefix,
+        )
+      } catch (error) {
+        // Old kernels and some file systems take O_TMPFILE for an attempt to open a directory for writing.
+        if (!isErrno(error, 'EOPNOTSUPP', 'EISDIR', 'EINVAL')) throw error
+        this.#unnamed = false
+      }
+    }
+    return withTemporaryName(this.#prefix, (path) => new TemporaryFile(openSync(path, 'wx', 0o644), path, this.#prefix))
+  }
+}
+
+/** A file that is not published yet. Whatever happens, {@link close} it: that removes what was not linked. */
+export class TemporaryFile {
+  #fd: number
+  #name: string | undefined
+  readonly #prefix: string
+
+  constructor(fd: number, name: string | undefined, prefix: string) {
+    this.#fd = fd
+    this.#name = name
+    this.#prefix = prefix
+  }
+
+  get fd(): number {
+    return this.#fd
+  }
+
+  /** Appends all of `bytes`. @throws what `fs.writeSync` throws */
+  write(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at, bytes.length - at)
+  }
+
+  /** Ends writing: from here on the file is open read-only, as fs-verity wants it. */
+  seal(): void {
+    const reading = openSync(this.#name ?? `/proc/self/fd/${this.#fd}`, 'r')
+    closeSync(this.#fd)
+    this.#fd = reading
+  }
+
+  /** Gives the file its name. Answers false, and changes nothing, if there is such a file already. */
+  link(path: string): boolean {
+    try {
+      if (this.#name === undefined) linkUnnamed(this.#fd, path)
+      else this.#linkNamed(this.#name, path)
+      return true
+    } catch (error) {
+      if (isErrno(error, 'EEXIST')) return false
+      throw error
+    }
+  }
+
+  /** Gives the file its name, in the place of whatever has it. */
+  replace(path: string): void {
+    if (this.#name === undefined) {
+      this.#name = withTemporaryName(this.#prefix, (name) => {
+        if (this.link(name)) return name
+        throw errnoException(constants.errno.EEXIST, 'link')
+      })
+    }
+    this.#closeFd()
+    renameSync(this.#name, path)
+    this.#name = undefined
+  }
+
+  #linkNamed(name: string, path: string): void {
+    this.#closeFd()
+    try {
+      linkSync(name, path)
+    } catch (error) {
+      // A file system without hard links.
+      if (!isErrno(error, 'EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw error
+      if (existsSync(path)) throw errnoException(constants.errno.EEXIST, 'link')
+      this.replace(path)
+    }
+  }
+
+  /** Closes the file, and removes it if it still has its temporary name. Never throws; may be called again. */
+  close(): void {
+    attempt(() => this.#closeFd())
+    const name = this.#name
+    if (name !== undefined) attempt(() => unlinkSync(name))
+    this.#name = undefined
+  }
+
+  /** Network file systems report here that they could not write. */
+  #closeFd(): void {
+    if (this.#fd < 0) return
+    const fd = this.#fd
+    this.#fd = -1
+    closeSync(fd)
+  }
+}
+
+function linkUnnamed(fd: number, path: string): void {
+  const libc = native()
+  const from = `/proc/self/fd/${fd}`
+  const errno =
+    libc?.linkat(atCurrentDirectory, from, atCurrentDirectory, path, atSymlinkFollow) ?? constants.errno.ENOSYS
+  if (errno !== 0) throw errnoException(errno, 'linkat')
+}
+
+function attempt(action: () => void): void {
+  try {
+    action()
+  } catch {
+    // There is nothing left to do about it.
+  }
+}

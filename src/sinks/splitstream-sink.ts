@@ -1,0 +1,94 @@
+/**
+ * The end of a pipeline that makes a splitstream.
+ *
+ * @packageDocumentation
+ */
+import { Writable } from 'node:stream'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import type { Sink } from '../streams/pipeline.ts'
+import type { ObjectStore, StoredRecord } from '../streams/records.ts'
+import { SplitstreamWriterMachine, type SplitstreamWriterOptions } from '../streams/splitstream-writer.ts'
+import { recordHighWaterMark } from '../streams/stage.ts'
+import { deferred } from './deferred.ts'
+
+/** A finished splitstream, which is not stored yet. */
+export interface FinishedSplitstream {
+  /** Length of the splitstream itself. */
+  readonly length: number
+  /** Length of what it stands for: the tar. */
+  readonly streamSize: number
+  /** Stores it. What it is called in a repository, a transaction says. */
+  store(): Promise<ObjectId>
+}
+
+/**
+ * Writes a splitstream of everything it takes, and hands it over for storing: whether it is wanted often turns out last.
+ *
+ * @example
+ * ```ts
+ * import { ContentSplitter, type ObjectStore, ObjectWriter, PaxParser, pipeline, TarDecoder } from 'composefs-streams/streams'
+ * import { SplitstreamSink } from 'composefs-streams/sinks'
+ *
+ * const store = async (objects: ObjectStore, tar: AsyncIterable<Buffer>) => {
+ *   const split = new ContentSplitter()
+ *   const sink = new SplitstreamSink(objects)
+ *   const stream = await pipeline(tar, new TarDecoder(), new PaxParser(), split, new ObjectWriter(objects), sink)
+ *   return stream.store()
+ * }
+ * ```
+ */
+export class SplitstreamSink extends Writable implements Sink<StoredRecord, FinishedSplitstream> {
+  declare readonly '~takes'?: (input: StoredRecord) => void
+  readonly result: Promise<FinishedSplitstream>
+  readonly #deferred = deferred<FinishedSplitstream>()
+  readonly #store: ObjectStore
+  readonly #machine: SplitstreamWriterMachine
+
+  constructor(store: ObjectStore, options: Omit<SplitstreamWriterOptions, 'algorithm'> = {}) {
+    super({ objectMode: true, highWaterMark: recordHighWaterMark })
+    this.result = this.#deferred.promise
+    this.#store = store
+    this.#machine = new SplitstreamWriterMachine({ ...options, algorithm: store.algorithm })
+  }
+
+  override _write(record: StoredRecord, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    try {
+      // Everything comes out at the end: the header needs the totals.
+      this.#machine.push(record)
+    } catch (error) {
+      callback(error as Error)
+      return
+    }
+    callback()
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    const chunks: Buffer[] = []
+    try {
+      this.#machine.finish((chunk) => chunks.push(chunk))
+    } catch (error) {
+      callback(error as Error)
+      return
+    }
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    const { streamSize } = this.#machine.totals
+    this.#deferred.resolve({ length, streamSize, store: () => storeChunks(this.#store, chunks, length) })
+    callback()
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#deferred.abandon(error, 'SplitstreamSink')
+    callback(error)
+  }
+}
+
+async function storeChunks(store: ObjectStore, chunks: readonly Buffer[], length: number): Promise<ObjectId> {
+  const sink = store.create(length)
+  try {
+    for (const chunk of chunks) await sink.write(chunk)
+    return await sink.finish()
+  } catch (error) {
+    await sink.abort()
+    throw error
+  }
+}

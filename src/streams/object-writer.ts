@@ -1,0 +1,201 @@
+/**
+ * Contents out of the stream and into an object store.
+ *
+ * @packageDocumentation
+ */
+import type { TransformCallback } from 'node:stream'
+import { ComposefsError } from '../errors.ts'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import type { Content, ObjectSink, ObjectStore, SplitRecord, StoredRecord } from './records.ts'
+import { AsyncStage, recordHighWaterMark } from './stage.ts'
+
+/** Options of {@link ObjectWriter}. */
+export interface ObjectWriterOptions {
+  /** Bodies up to this many bytes are gathered and stored at once; larger ones stream. Default 1 MiB. */
+  readonly gather?: number
+  /** How many bodies an asynchronous store may be busy with. Default 16. */
+  readonly inFlight?: number
+}
+
+const none: Content = { type: 'none' }
+const defaultGather = 1024 * 1024
+
+/**
+ * Stores every external body in an {@link ObjectStore} and hands on its id in its place. Records keep their order,
+ * also where several bodies are on their way at once.
+ *
+ * Errors: those of the store; `ERR_STREAM_ORDER` for records that no ContentSplitter emits. Bodies that were stored
+ * before an error stay in the store, which is content-addressed; one that was being received is dropped.
+ *
+ * @example
+ * ```ts
+ * import { ContentSplitter, ObjectWriter, PaxParser, pipeline, TarDecoder } from 'composefs-streams/streams'
+ * import type { ObjectStore } from 'composefs-streams/streams'
+ * import { TreeSink } from 'composefs-streams/sinks'
+ *
+ * const treeOf = (store: ObjectStore, tar: AsyncIterable<Buffer>) =>
+ *   pipeline(tar, new TarDecoder(), new PaxParser(), new ContentSplitter(), new ObjectWriter(store), new TreeSink())
+ * ```
+ */
+export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
+  readonly #store: ObjectStore
+  readonly #gather: number
+  readonly #inFlight: number
+  /** The body that is being received. */
+  #open: { size: number; received: number; chunks: Buffer[] | undefined; sink: ObjectSink | undefined } | undefined
+  /** Of the last body, until its entry comes. */
+  #stored: { id: ObjectId | Promise<ObjectId>; size: number } | undefined
+  /** Settles when everything before it was handed on; undefined while nothing is in flight. */
+  #tail: Promise<void> | undefined
+  #pending = 0
+  /** Records that wait for their turn behind a body in flight. */
+  #queued = 0
+
+  constructor(store: ObjectStore, options: ObjectWriterOptions = {}) {
+    super({ objectMode: true, highWaterMark: recordHighWaterMark })
+    this.#store = store
+    this.#gather = options.gather ?? defaultGather
+    this.#inFlight = options.inFlight ?? 16
+  }
+
+  override _transform(record: SplitRecord, _encoding: BufferEncoding, callback: TransformCallback): void {
+    let wait: void | Promise<unknown>
+    try {
+      wait = this.#take(record)
+    } catch (error) {
+      callback(error as Error)
+      return
+    }
+    // Without a limit all that comes behind a slow body would gather here.
+    if (wait === undefined && this.#queued >= recordHighWaterMark) wait = this.#tail
+    if (wait === undefined) callback()
+    else wait.then(() => callback(), callback)
+  }
+
+  override _flush(callback: TransformCallback): void {
+    if (this.#open !== undefined) {
+      callback(outOfOrder('the end of input'))
+      return
+    }
+    if (this.#tail === undefined) callback()
+    else this.#tail.then(() => callback(), callback)
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    const sink = this.#open?.sink
+    this.#open = undefined
+    if (sink === undefined) callback(error)
+    else sink.abort().then(() => callback(error), callback)
+  }
+
+  #take(record: SplitRecord): void | Promise<unknown> {
+    switch (record.kind) {
+      case 'inline':
+        this.#handOn(record)
+        return
+      case 'entry':
+        return this.#entry(record)
+      case 'external-open':
+        return this.#begin(record.size)
+      case 'external-data':
+        return this.#receive(record.chunk)
+      case 'external-close':
+        return this.#end()
+      default:
+        throw outOfOrder(String((record as { kind: unknown }).kind))
+    }
+  }
+
+  #begin(size: number): void {
+    if (this.#open !== undefined) throw outOfOrder('external-open')
+    const gathers = size <= this.#gather
+    this.#open = {
+      size,
+      received: 0,
+      chunks: gathers ? [] : undefined,
+      sink: gathers ? undefined : this.#store.create(size),
+    }
+  }
+
+  #receive(chunk: Buffer): void | Promise<void> {
+    const open = this.#open
+    if (open === undefined) throw outOfOrder('external-data')
+    open.received += chunk.length
+    if (open.received > open.size) throw wrongSize(open.size, open.received)
+    if (open.chunks !== undefined) {
+      open.chunks.push(chunk)
+      return
+    }
+    return open.sink!.write(chunk)
+  }
+
+  #end(): void | Promise<unknown> {
+    const open = this.#open
+    if (open === undefined) throw outOfOrder('external-close')
+    if (open.received !== open.size) throw wrongSize(open.size, open.received)
+    const { chunks, size } = open
+    this.#open = undefined
+    let id: ObjectId | Promise<ObjectId>
+    if (chunks === undefined) id = open.sink!.finish()
+    else id = this.#store.put(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size))
+    this.#stored = { id, size }
+    if (!(id instanceof Promise)) {
+      this.#handOn({ kind: 'external', id, size })
+      return
+    }
+    this.#pending++
+    const done = id.finally(() => this.#pending--)
+    // Where it fails before its turn comes, the stage must not wait for the rest.
+    done.catch((error: Error) => this.destroy(error))
+    this.#after(() => done.then((id) => void this.push({ kind: 'external', id, size })))
+    return this.#pending >= this.#inFlight ? this.#tail : undefined
+  }
+
+  #entry({ entry, body }: SplitRecord & { kind: 'entry' }): void {
+    const stored = this.#stored
+    this.#stored = undefined
+    if (stored === undefined) {
+      const content: Content = body === undefined || entry.type !== 'file' ? none : { type: 'inline', bytes: body }
+      this.#handOn({ kind: 'entry', entry, content })
+      return
+    }
+    const { id, size } = stored
+    if (!(id instanceof Promise)) {
+      this.#handOn({ kind: 'entry', entry, content: { type: 'external', id, size } })
+      return
+    }
+    this.#after(() =>
+      id.then((id) => void this.push({ kind: 'entry', entry, content: { type: 'external', id, size } })),
+    )
+  }
+
+  #handOn(record: StoredRecord): void {
+    if (this.#tail === undefined) this.push(record)
+    else this.#after(() => void this.push(record))
+  }
+
+  #after(step: () => void | Promise<void>): void {
+    const tail = (this.#tail ?? Promise.resolve()).then(step)
+    this.#tail = tail
+    this.#queued++
+    const settled = (): void => {
+      this.#queued--
+      if (this.#tail === tail) this.#tail = undefined
+    }
+    tail.then(settled, settled)
+  }
+}
+
+function outOfOrder(what: string): ComposefsError {
+  return new ComposefsError('ERR_STREAM_ORDER', `${what} came where no ContentSplitter puts it`, {
+    stage: 'ObjectWriter',
+  })
+}
+
+function wrongSize(expected: number, actual: number): ComposefsError {
+  return new ComposefsError('ERR_SIZE_MISMATCH', 'a body has another size than announced', {
+    stage: 'ObjectWriter',
+    expected,
+    actual,
+  })
+}

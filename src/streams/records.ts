@@ -1,0 +1,96 @@
+/**
+ * The flat records that stages hand to each other.
+ *
+ * A `data` record belongs to the last `entry` (or `header`). Chunks may be views of the input: copy what you keep.
+ *
+ * @packageDocumentation
+ */
+import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
+import type { Content, Entry } from '../tree/entry.ts'
+import type { TarHeader } from './tar-header.ts'
+
+export type { Content, Entry, EntryType } from '../tree/entry.ts'
+
+/** Part of the body of the last entry. Never empty. */
+export interface Data {
+  readonly kind: 'data'
+  readonly chunk: Buffer
+}
+
+/** The body of the last entry is complete; `padding` is what fills its last 512-byte block, as found. */
+export interface End {
+  readonly kind: 'end'
+  readonly padding: Buffer
+}
+
+/**
+ * Bytes that belong to no entry: global PAX headers, lone zero blocks, the end blocks and everything after them. May
+ * come in several records.
+ */
+export interface Trailer {
+  readonly kind: 'trailer'
+  readonly bytes: Buffer
+}
+
+/** From TarDecoder: one header block as it stands in the archive, `offset` bytes from the start. */
+export interface Header {
+  readonly kind: 'header'
+  readonly offset: number
+  readonly block: Buffer
+  readonly header: TarHeader
+}
+
+/**
+ * TarDecoder ▶ PaxParser. Every header (extension headers too) is followed by its `data` records and one `end`,
+ * also where the body is empty.
+ */
+export type TarRecord = Header | Data | End | Trailer
+
+/** PaxParser ▶ ContentSplitter. `raw` holds the header blocks, and extension bodies with their padding, as found. */
+export type EntryRecord =
+  | { readonly kind: 'entry'; readonly entry: Entry; readonly raw: readonly Buffer[] }
+  | Data
+  | End
+  | Trailer
+
+/**
+ * ContentSplitter ▶ ObjectWriter. Per entry: headers (`inline`), body (`inline`, or `external-open`, `external-data`…,
+ * `external-close`), padding (`inline`), then `entry`, whose `body` holds the contents of a small file.
+ * The `inline` records, in order, with the externals in between, are the tar byte for byte.
+ */
+export type SplitRecord =
+  | { readonly kind: 'inline'; readonly bytes: Buffer }
+  | { readonly kind: 'external-open'; readonly size: number }
+  | { readonly kind: 'external-data'; readonly chunk: Buffer }
+  | { readonly kind: 'external-close' }
+  | { readonly kind: 'entry'; readonly entry: Entry; readonly body: Buffer | undefined }
+
+/** ObjectWriter ▶ SplitstreamWriter, TreeSink. The former ignores `entry`, the latter everything else. */
+export type StoredRecord =
+  | { readonly kind: 'inline'; readonly bytes: Buffer }
+  | { readonly kind: 'external'; readonly id: ObjectId; readonly size: number }
+  | { readonly kind: 'entry'; readonly entry: Entry; readonly content: Content }
+
+/** Where ObjectWriter puts contents. `repository/` and the in-memory store of the tests implement it. */
+export interface ObjectStore {
+  readonly algorithm: Algorithm
+  /** Stores a whole object. A store that answers synchronously is faster: no promise a file. */
+  put(bytes: Buffer): ObjectId | Promise<ObjectId>
+  /** Begins an object that comes in pieces and whose size is known. */
+  create(size: number): ObjectSink
+}
+
+/** An object on its way into a store. Exactly one of `finish` and `abort` ends it. */
+export interface ObjectSink {
+  /** The chunk may be reused by the caller once the call has returned, or the promise it returned has settled. */
+  write(chunk: Buffer): void | Promise<void>
+  finish(): Promise<ObjectId>
+  /** Gives up and leaves nothing behind. Never throws. */
+  abort(): Promise<void>
+}
+
+/** Files of at most this many bytes stay inside the splitstream and the image (spec: tar-layer, section 1). */
+export const inlineLimit = 64
+
+/** DumpfileReader ▶ TreeSink. Declared in `tree/`, where trees are assembled from it. */
+export type { DumpRecord } from '../tree/assemble.ts'

@@ -1,0 +1,291 @@
+import { describe, expect, test } from 'vitest'
+import {
+  choosePlatform,
+  type Descriptor,
+  hostPlatform,
+  makeManifest,
+  mediaTypes,
+  parseConfig,
+  parseIndex,
+  parseManifest,
+  parsePlatform,
+} from '../../../src/oci/index.ts'
+import { isContainerImage, isIndex, layerCompression, parseDockerManifest } from '../../../src/oci/manifest.ts'
+
+const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
+const other = `sha256:${'f'.repeat(64)}`
+const json = (value: unknown) => Buffer.from(JSON.stringify(value))
+const refused = (message: RegExp) =>
+  expect.objectContaining({ name: 'ComposefsError', code: 'ERR_OCI_JSON', message: expect.stringMatching(message) })
+
+/** The object with one field, at a path like `layers.0.size`, replaced; `undefined` removes it. */
+function changed(value: object, path: string, field: unknown): Buffer {
+  const copy = JSON.parse(JSON.stringify(value)) as Record<string, never>
+  const keys = path.split('.')
+  const last = keys.pop()!
+  const target = keys.reduce<Record<string, unknown>>((at, key) => at[key] as Record<string, unknown>, copy)
+  target[last] = field
+  return json(copy)
+}
+
+const config = { mediaType: mediaTypes.config, digest, size: 237 }
+const layer = { mediaType: `${mediaTypes.layer}+gzip`, digest: other, size: 0, annotations: { a: 'b' } }
+const manifest = { schemaVersion: 2, config, layers: [layer, layer] }
+
+const notObjects = [null, 1, 'text', [], true]
+const notStrings = [undefined, null, 1, {}, []]
+const notSizes = [undefined, null, '5', -1, 1.5, 2 ** 53, {}]
+const notDigests = [
+  ...notStrings,
+  '',
+  'sha256:',
+  digest.toUpperCase(),
+  digest.slice(0, -1),
+  `${digest}0`,
+  `sha512:${'0'.repeat(128)}`,
+]
+
+const descriptorFields: [string, unknown[]][] = [
+  ['mediaType', notStrings],
+  ['digest', notDigests],
+  ['size', notSizes],
+  ['annotations', [1, 'text', []]],
+  ['annotations.a', notStrings.slice(1)],
+  ['platform', [1, 'text', []]],
+  ['platform.os', notStrings],
+  ['platform.architecture', notStrings],
+  ['platform.variant', [1, {}]],
+]
+
+const fuller = { ...layer, platform: { os: 'linux', architecture: 'arm', variant: 'v7' } }
+
+/** Every wrong value of every field is refused, and the message names the field. */
+function describeFields(parse: (bytes: Buffer) => unknown, good: object, fields: [string, unknown[]][]): void {
+  test.each(fields.flatMap(([path, values]) => values.map((value) => [path, value] as const)))(
+    '%s: %j',
+    (path, value) => {
+      const shown = path.replaceAll(/\.(\d+)/g, '[$1]').replace(/^\[?(\d+)\]?\./, '[$1].')
+      expect(() => parse(changed(good, path, value))).toThrow(refused(new RegExp(shown.replaceAll(/[[\].]/g, '\\$&'))))
+    },
+  )
+}
+
+const under = (prefix: string): [string, unknown[]][] =>
+  descriptorFields.map(([path, values]) => [`${prefix}.${path}`, values])
+
+describe.each([
+  ['a manifest', parseManifest],
+  ['an index', parseIndex],
+  ['a config', parseConfig],
+  ['a manifest.json', parseDockerManifest],
+] as const)('%s', (_, parse) => {
+  test.each(['', '{', 'text', '{"a":1}}', '\xff', '{"config":"\xff"}'])('%j is not JSON', (text) => {
+    expect(() => parse(Buffer.from(text, 'latin1'))).toThrow(refused(/is not JSON/))
+  })
+
+  test.each(['1', 'null', '"text"', 'true'])('%s is neither an object nor an array', (text) => {
+    expect(() => parse(Buffer.from(text))).toThrow(refused(/is not an (?:object|array)/))
+  })
+
+  test('JSON that is nested without end is refused', () => {
+    expect(() => parse(Buffer.from('['.repeat(1_000_000)))).toThrow(refused(/is not/))
+    expect(() => parse(Buffer.from(`${'['.repeat(100_000)}${']'.repeat(100_000)}`))).toThrow(refused(/is not/))
+  })
+})
+
+describe('parseManifest', () => {
+  test('reads what matters', () => {
+    expect(parseManifest(json(manifest))).toMatchObject({ config, layers: [layer, layer] })
+    expect(parseManifest(json({ ...manifest, layers: [] })).layers).toEqual([])
+    expect(parseManifest(json({ ...manifest, unknown: 1, annotations: null, mediaType: 'x' })).layers).toHaveLength(2)
+    expect(parseManifest(Buffer.from(`\ufeff${JSON.stringify(manifest)}\n`)).layers).toHaveLength(2)
+  })
+
+  const full = { ...manifest, config: { ...fuller, mediaType: mediaTypes.config }, layers: [layer, fuller] }
+  describeFields(parseManifest, full, [
+    ...under('config'),
+    ...under('layers.1'),
+    ['config', notObjects],
+    ['config', [undefined]],
+    ['layers', [undefined, null, {}, 'text']],
+    ['layers.0', notObjects],
+  ])
+})
+
+describe('parseIndex', () => {
+  const index = { schemaVersion: 2, manifests: [fuller, fuller] }
+
+  test('reads what matters', () => {
+    expect(parseIndex(json(index))).toEqual([fuller, fuller])
+    expect(parseIndex(json({ manifests: [] }))).toEqual([])
+    expect(parseIndex(json({ manifests: [config] }))[0]).toMatchObject({ platform: undefined, annotations: {} })
+    const noPlatform = { ...config, platform: null, annotations: null }
+    expect(parseIndex(json({ manifests: [noPlatform] }))[0]).toMatchObject({ platform: undefined, annotations: {} })
+  })
+
+  describeFields(parseIndex, index, [
+    ...under('manifests.1'),
+    ['manifests', [undefined, null, {}, 'text']],
+    ['manifests.0', notObjects],
+  ])
+})
+
+describe('parseConfig', () => {
+  const good = {
+    rootfs: { type: 'layers', diff_ids: [digest, other] },
+    architecture: 'amd64',
+    os: 'linux',
+    created: 'now',
+  }
+
+  test('reads what matters', () => {
+    expect(parseConfig(json(good))).toEqual({
+      diffIds: [digest, other],
+      architecture: 'amd64',
+      os: 'linux',
+      created: 'now',
+    })
+    expect(parseConfig(json({ rootfs: {} }))).toEqual({
+      diffIds: [],
+      architecture: undefined,
+      os: undefined,
+      created: undefined,
+    })
+    expect(parseConfig(json({ ...good, created: null })).created).toBeUndefined()
+  })
+
+  describeFields(parseConfig, good, [
+    ['rootfs', [undefined, ...notObjects]],
+    ['rootfs.diff_ids', [{}, 'text', 1]],
+    ['rootfs.diff_ids.1', notDigests],
+    ['architecture', [1, {}]],
+    ['os', [1, {}]],
+    ['created', [1, {}]],
+  ])
+})
+
+describe('parseDockerManifest', () => {
+  test('reads what matters', () => {
+    const images = [
+      { Config: 'c.json', RepoTags: ['a:1', 'b:2'], Layers: ['l/layer.tar'] },
+      { Config: 'd', RepoTags: null },
+    ]
+    expect(parseDockerManifest(json(images))).toEqual([
+      { config: 'c.json', layers: ['l/layer.tar'], tags: ['a:1', 'b:2'] },
+      { config: 'd', layers: [], tags: [] },
+    ])
+  })
+
+  test.each([
+    [[1], /\[0\] of/],
+    [[{}], /\[0\]\.Config/],
+    [[{ Config: 1 }], /\[0\]\.Config/],
+    [[{ Config: 'c', Layers: 'x' }], /\[0\]\.Layers/],
+    [[{ Config: 'c', Layers: ['x', 1] }], /\[0\]\.Layers\[1\]/],
+    [[{ Config: 'c', Layers: [], RepoTags: {} }], /\[0\]\.RepoTags/],
+    [[{ Config: 'c' }, { Config: 'c', RepoTags: [1] }], /\[1\]\.RepoTags\[0\]/],
+    [{}, /array/],
+  ])('%j', (value, message) => {
+    expect(() => parseDockerManifest(json(value))).toThrow(refused(message))
+  })
+})
+
+test('a manifest that is made reads back, and is the same every time', () => {
+  const layers = [
+    { diffId: digest, size: 5 },
+    { diffId: other, size: 6 },
+  ]
+  const made = makeManifest({ digest: other, size: 7 }, layers)
+  expect(makeManifest({ digest: other, size: 7 }, layers)).toEqual(made)
+  const read = parseManifest(made)
+  expect(read.config).toMatchObject({ mediaType: mediaTypes.config, digest: other, size: 7 })
+  expect(read.layers).toMatchObject(
+    layers.map(({ diffId, size }) => ({ digest: diffId, size, mediaType: mediaTypes.layer })),
+  )
+  expect(isContainerImage(read)).toBe(true)
+  expect(JSON.parse(made.toString())).toMatchObject({ schemaVersion: 2, mediaType: mediaTypes.manifest })
+})
+
+describe('media types', () => {
+  const oci = 'application/vnd.oci.image.layer.'
+  const docker = 'application/vnd.docker.image.rootfs.'
+
+  test.each([
+    [`${oci}v1.tar`, 'none'],
+    [`${oci}v1.tar+gzip`, 'gzip'],
+    [`${oci}v1.tar+zstd`, 'zstd'],
+    [`${oci}nondistributable.v1.tar`, 'none'],
+    [`${oci}nondistributable.v1.tar+gzip`, 'gzip'],
+    [`${oci}nondistributable.v1.tar+zstd`, 'zstd'],
+    [`${docker}diff.tar`, 'none'],
+    [`${docker}diff.tar.gzip`, 'gzip'],
+    [`${docker}diff.tar.zstd`, 'zstd'],
+  ])('%s is a layer: %s', (mediaType, compression) => {
+    expect(layerCompression(mediaType)).toBe(compression)
+  })
+
+  test.each([
+    `${oci}v1.tar+xz`,
+    `${docker}foreign.diff.tar.gzip`,
+    'application/vnd.oci.empty.v1+json',
+    '',
+    'constructor',
+    '__proto__',
+  ])('%j is none', (mediaType) => {
+    expect(() => layerCompression(mediaType)).toThrow(expect.objectContaining({ code: 'ERR_OCI_MEDIA_TYPE' }))
+  })
+
+  test('indexes and image configs', () => {
+    const of = (mediaType: string) => ({ ...config, mediaType, platform: undefined, annotations: {} })
+    expect(isIndex(of('application/vnd.oci.image.index.v1+json'))).toBe(true)
+    expect(isIndex(of('application/vnd.docker.distribution.manifest.list.v2+json'))).toBe(true)
+    expect(isIndex(of(mediaTypes.manifest))).toBe(false)
+    expect(isContainerImage({ config: of('application/vnd.docker.container.image.v1+json'), layers: [] })).toBe(true)
+    expect(isContainerImage({ config: of('application/vnd.oci.empty.v1+json'), layers: [] })).toBe(false)
+  })
+})
+
+describe('platforms', () => {
+  const of = (os?: string, architecture?: string, variant?: string): Descriptor => ({
+    ...config,
+    annotations: {},
+    platform: os === undefined ? undefined : { os, architecture: architecture!, variant },
+  })
+  const several = [of('linux', 'amd64'), of('linux', 'arm', 'v6'), of('linux', 'arm', 'v7'), of('unknown', 'unknown')]
+
+  test.each([
+    ['linux/amd64', 0],
+    ['linux/arm', 1],
+    ['linux/arm/v7', 2],
+    ['unknown/unknown', 3],
+  ])('%s', (text, index) => {
+    expect(choosePlatform(several, parsePlatform(text))).toBe(several[index])
+  })
+
+  test.each(['linux/arm64', 'windows/amd64', 'linux/arm/v8'])('%s is not among them', (text) => {
+    const missing = { code: 'ERR_OCI_PLATFORM', message: expect.stringMatching(/linux\/amd64, linux\/arm\/v6/) }
+    expect(() => choosePlatform(several, parsePlatform(text))).toThrow(expect.objectContaining(missing))
+  })
+
+  test('one that is alone and names no platform is taken', () => {
+    const only = [of()]
+    expect(choosePlatform(only, parsePlatform('a/b'))).toBe(only[0])
+    expect(() => choosePlatform([of(), of()], parsePlatform('a/b'))).toThrow(/none named/)
+    expect(() => choosePlatform([], parsePlatform('a/b'))).toThrow(/no image for a\/b/)
+  })
+
+  test('are written OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT', () => {
+    expect(parsePlatform('linux/arm64/v8')).toEqual({ os: 'linux', architecture: 'arm64', variant: 'v8' })
+    for (const text of ['', 'linux', 'linux/', '/amd64', 'a/b/c/d']) {
+      expect(() => parsePlatform(text)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+    }
+  })
+
+  test('this machine has one', () => {
+    expect(hostPlatform()).toMatchObject({
+      os: expect.stringMatching(/^[a-z]+$/),
+      architecture: expect.stringMatching(/^\w+$/),
+    })
+    if (process.arch === 'x64') expect(hostPlatform().architecture).toBe('amd64')
+  })
+})

@@ -1,0 +1,4 @@
+import { describe } from 'vitest'
+import { describeFullDisk } from '../../support/full-disk.ts'
+
+describe('with koffi, where it loads', describeFullDisk)
