@@ -1,11 +1,11 @@
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const project = (name: string, timeout: number) => ({
   extends: true as const,
   test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: timeout },
 })
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
       project('unit', 20_000),
@@ -23,3 +23,5 @@ export default defineConfig({
     ],
   },
 })
+
+export default config

@@ -26,7 +26,7 @@ export class InputPairs {
   readonly #known = new Map<Xattrs, readonly XattrPair[]>()
 
   /** `limit`: highest cost of an inode's xattrs (spec: erofs-image, section 3.5). */
-  constructor(table: XattrTable, limit = Number.POSITIVE_INFINITY) {
+  constructor(table: XattrTable, limit: number = Number.POSITIVE_INFINITY) {
     this.#table = table
     this.#limit = limit
   }

@@ -34,7 +34,7 @@ export class ByteGatherer {
   }
 
   /** Forgets the first bytes, all of them by default. The memory is kept for what comes next. */
-  clear(count = this.#length): void {
+  clear(count: number = this.#length): void {
     this.#bytes.copyWithin(0, count, this.#length)
     this.#length -= count
   }

@@ -10,7 +10,7 @@ const execute = promisify(execFile)
 const maxBuffer = 2 ** 30
 
 /** Without the stack traces that some environments ask for. */
-export const quietRust = { ...process.env, RUST_BACKTRACE: '0' }
+export const quietRust: NodeJS.ProcessEnv = { ...process.env, RUST_BACKTRACE: '0' }
 
 /** A program that must succeed: the bytes of its standard output. */
 export async function run(command: string, args: readonly string[], cwd?: string): Promise<Buffer> {

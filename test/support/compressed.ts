@@ -6,7 +6,7 @@ import type { ByteDecoder, DecoderOutput } from '../../src/streams/byte-decoder.
 import type { Compression } from '../../src/streams/compression.ts'
 import { Decompressor, type DecompressorOptions } from '../../src/streams/decompressor.ts'
 import { Xxh64 } from '../../src/streams/xxh64.ts'
-import { javaScriptZstd, napiZstd, nodeZstd } from '../../src/streams/zstd-backend.ts'
+import { javaScriptZstd, napiZstd, nodeZstd, type ZstdBackend } from '../../src/streams/zstd-backend.ts'
 import { Random } from './random.ts'
 
 /** What came out, up to an error if there was one. */
@@ -51,7 +51,9 @@ export async function decode(make: (output: DecoderOutput) => ByteDecoder, chunk
 }
 
 /** Every zstd there is here. */
-export const zstdBackends = [javaScriptZstd(), nodeZstd(), napiZstd()].filter((backend) => backend !== undefined)
+export const zstdBackends: ZstdBackend[] = [javaScriptZstd(), nodeZstd(), napiZstd()].filter(
+  (backend) => backend !== undefined,
+)
 
 /** Frames that the reference encoder made of {@link mixture}; test/fixtures/zstd/README.md says how. */
 export const zstdFixtures: readonly { readonly name: string; readonly seed: number; readonly size: number }[] = [

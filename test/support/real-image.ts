@@ -18,7 +18,7 @@ import { requireTools } from './tools.ts'
 const { COMPOSEFS_FULL_IMAGE, COMPOSEFS_REQUIRE_TOOLS, REAL_IMAGE_CACHE } = process.env
 
 /** A real operating system from a mirror, or a few files that take no network. */
-export const realImageSize = COMPOSEFS_FULL_IMAGE === '1' ? 'full' : 'small'
+export const realImageSize: 'full' | 'small' = COMPOSEFS_FULL_IMAGE === '1' ? 'full' : 'small'
 
 /** Bytes that the image, its flattened root and the repositories take. */
 export const realImageRoom: number = realImageSize === 'full' ? 6 * 2 ** 30 : 2 ** 30

@@ -92,7 +92,7 @@ export function gnuLong(type: 'L' | 'K', text: string): Buffer {
   return entry({ name: '././@LongLink', type, magic: magics.gnu }, text)
 }
 
-export const endBlocks = Buffer.alloc(1024)
+export const endBlocks: Buffer = Buffer.alloc(1024)
 
 /** An archive of these parts and the end blocks. */
 export function tar(...parts: Buffer[]): Buffer {
