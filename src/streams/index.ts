@@ -80,6 +80,7 @@ export { encodeEntry, endBlocks, zeroPadding } from './tar-encoder.ts'
 export {
   encodeHeader,
   type HeaderFields,
+  headerPath,
   parseHeader,
   type TarFormat,
   type TarHeader,
