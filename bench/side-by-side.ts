@@ -31,7 +31,7 @@ export async function compare(title: string, contenders: readonly Contender[], r
     const kibibytes = memory.get(name)!
     const resident = kibibytes === 0 ? '' : `${(kibibytes / 1024).toFixed(0).padStart(6)} MB`
     console.log(
-      `  ${name.padEnd(36)} ${seconds.toFixed(2).padStart(7)} s   ours/it ${(first / seconds).toFixed(2)}${resident}`,
+      `  ${name.padEnd(36)} ${seconds.toFixed(2).padStart(7)} s   ours / it ${(first / seconds).toFixed(2)}${resident}`,
     )
   }
 }

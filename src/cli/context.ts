@@ -8,7 +8,7 @@ import type { Command } from 'commander'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
-import { Repository } from '../repository/repository.ts'
+import type { Repository } from '../repository/repository.ts'
 import { note } from './output.ts'
 
 /** The global options, as commander gives them. */
@@ -45,9 +45,13 @@ export function erofsVersion({ erofsVersion: text }: { readonly erofsVersion?: s
   throw new ComposefsError('ERR_ARGUMENT', `there is no EROFS format version ${text}`, { hint: 'choose 0, 1 or 2' })
 }
 
+/** Loaded by those commands alone that use a repository. */
+const loadRepository = async () => (await import('../repository/repository.ts')).Repository
+
 /** Opens the repository for one command and closes it afterwards. */
 export async function withRepository<T>(command: Command, use: (repository: Repository) => Promise<T>): Promise<T> {
   const options = globals(command)
+  const Repository = await loadRepository()
   const repository = await Repository.open(repositoryPath(options), openOptions(options))
   return closeAfter(checkVerity(repository, options), use)
 }
@@ -56,6 +60,7 @@ export async function withRepository<T>(command: Command, use: (repository: Repo
 export async function withNewRepository<T>(command: Command, use: (repository: Repository) => Promise<T>): Promise<T> {
   const options = globals(command)
   const path = repositoryPath(options)
+  const Repository = await loadRepository()
   try {
     const repository = await Repository.open(path, openOptions(options))
     return closeAfter(checkVerity(repository, options), use)
