@@ -33,7 +33,9 @@ export interface TransformOptions {
 }
 
 const capability = fromLatin1('security.capability')
-const filters: Record<XattrFilter, (name: ByteString) => boolean> = {
+
+/** Whether an extended attribute stays, by its name. */
+export const xattrFilters: Readonly<Record<XattrFilter, (name: ByteString) => boolean>> = {
   'allowlist-only': (name) => name === capability,
   'keep-user-xattrs': (name) => name === capability || name.startsWith('user.'),
   all: () => true,
@@ -52,7 +54,7 @@ export function transformForOci(fileSystem: FileSystem, options: TransformOption
     const run = directoryAt(fileSystem, 'run')
     emptyDirectory(run, timeSource(fileSystem, run).stat)
   }
-  if (xattrs !== 'all') filterXattrs(fileSystem, filters[xattrs])
+  if (xattrs !== 'all') filterXattrs(fileSystem, xattrFilters[xattrs])
   if (root === 'newest') top.stat = newestStat(fileSystem)
 }
 
