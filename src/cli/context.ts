@@ -8,12 +8,14 @@ import type { Command } from 'commander'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
+import { readMetadata } from '../repository/metadata-file.ts'
 import { Repository } from '../repository/repository.ts'
 import { note } from './output.ts'
 
 /** The global options, as commander gives them. */
 export interface GlobalOptions {
-  readonly repo?: string
+  /** `false` for `--no-repo`. */
+  readonly repo?: string | false
   readonly user?: true
   readonly system?: true
   readonly hash?: Algorithm
@@ -31,6 +33,9 @@ export function repositoryPath({ repo, user, system }: GlobalOptions): string {
   if ([repo, user, system].filter((option) => option !== undefined).length > 1) {
     throw new ComposefsError('ERR_ARGUMENT', '--repo, --user and --system exclude each other')
   }
+  if (repo === false) {
+    throw new ComposefsError('ERR_ARGUMENT', 'this command needs a repository; --no-repo is not for it')
+  }
   const own = `${homedir()}/.var/lib/composefs`
   if (repo !== undefined) return repo
   if (system) return '/sysroot/composefs'
@@ -43,6 +48,16 @@ export function erofsVersion({ erofsVersion: text }: { readonly erofsVersion?: s
   if (text === undefined) return undefined
   if (text === '0' || text === '1' || text === '2') return Number(text) as ErofsVersion
   throw new ComposefsError('ERR_ARGUMENT', `there is no EROFS format version ${text}`, { hint: 'choose 0, 1 or 2' })
+}
+
+/**
+ * The hash for a command that needs no repository: `--hash`, or that of the repository if there is one, or sha512. The
+ * repository is not opened.
+ */
+export function hashWithoutRepository(options: GlobalOptions): Algorithm {
+  const { repo, hash } = options
+  if (hash !== undefined) return hash
+  return (repo === false ? undefined : readMetadata(repositoryPath(options))?.algorithm) ?? 'sha512'
 }
 
 /** Opens the repository for one command and closes it afterwards. */

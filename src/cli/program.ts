@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { Command, Option } from 'commander'
+import { addDirectoryCommands } from './commands/directory.ts'
 import { addImageCommands } from './commands/image.ts'
 import { addImportCommand } from './commands/import.ts'
 import { addInitCommand } from './commands/init.ts'
@@ -20,6 +21,7 @@ export function makeProgram(version: string): Command {
     .exitOverride()
     .configureHelp({ sortSubcommands: true })
     .addOption(new Option('--repo <path>', 'the repository; also COMPOSEFS_REPO'))
+    .addOption(new Option('--no-repo', 'use no repository, not even to learn its hash'))
     .addOption(new Option('--user', 'the repository of this user: ~/.var/lib/composefs'))
     .addOption(new Option('--system', 'the repository of the system: /sysroot/composefs'))
     .addOption(new Option('--hash <algorithm>', 'the hash, where no repository decides').choices(['sha256', 'sha512']))
@@ -33,6 +35,7 @@ export function makeProgram(version: string): Command {
     )
   addInitCommand(program)
   addImportCommand(program)
+  addDirectoryCommands(program)
   addMkfsCommand(program)
   addImageCommands(program)
   addRepositoryCommands(program)
