@@ -8,39 +8,46 @@ import type { ByteString } from '../bytes.ts'
 import type { Data } from '../streams/records.ts'
 import { changed, scanError } from './scan-error.ts'
 
-/** Bytes of a chunk, and of the memory that small files share. */
-const chunkSize = 1024 * 1024
+/** Where contents are read to: so many bytes that nobody else uses. */
+export type TakeMemory = (size: number) => Buffer
 
-/** Reads open files. The chunks are never written to again, since nobody knows how long a stream holds them. */
-export class BodyReader {
-  #slab: Buffer = Buffer.alloc(0)
-  #used = 0
+/** Bytes of the largest chunk. */
+export const chunkSize: number = 1024 * 1024
 
-  #take(size: number): Buffer {
-    if (size > this.#slab.length - this.#used) {
-      this.#slab = Buffer.allocUnsafeSlow(chunkSize)
-      this.#used = 0
-    }
-    this.#used += size
-    return this.#slab.subarray(this.#used - size, this.#used)
-  }
-  /**
-   * `size` bytes from where the descriptor stands.
-   *
-   * @throws {@link ComposefsError} `ERR_SOURCE_CHANGED` where there are fewer, `ERR_IO`
-   */
-  *read(fd: number, size: number, path: ByteString): Generator<Data, void, undefined> {
-    for (let left = size; left > 0; ) {
-      const chunk = this.#take(Math.min(left, chunkSize))
+/**
+ * `size` bytes from where a descriptor stands, in chunks of {@link chunkSize}, the last one smaller.
+ *
+ * @throws {@link ComposefsError} `ERR_SOURCE_CHANGED` where there are fewer, `ERR_IO`
+ */
+export function* readBody(fd: number, size: number, path: ByteString, take: TakeMemory): Generator<Data> {
+  for (let left = size; left > 0; left -= chunkSize) {
+    const chunk = take(Math.min(left, chunkSize))
+    for (let filled = 0; filled < chunk.length; ) {
       let length: number
       try {
-        length = readSync(fd, chunk, 0, chunk.length, null)
+        length = readSync(fd, chunk, filled, chunk.length - filled, null)
       } catch (error) {
         throw scanError(error, 'cannot read the file', path)
       }
       if (length === 0) throw changed('it became shorter while it was read', path)
-      left -= length
-      yield { kind: 'data', chunk: length === chunk.length ? chunk : chunk.subarray(0, length) }
+      filled += length
     }
+    yield { kind: 'data', chunk }
+  }
+}
+
+/**
+ * Memory for chunks that live as long as somebody holds them, which in a stream nobody knows; small ones share a block.
+ */
+export function freshMemory(): TakeMemory {
+  let block: Buffer = Buffer.alloc(0)
+  let used = 0
+  return (size) => {
+    if (size > block.length - used) {
+      block = Buffer.allocUnsafeSlow(chunkSize)
+      used = 0
+    }
+    used += size
+    return block.subarray(used - size, used)
   }
 }

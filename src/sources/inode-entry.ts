@@ -3,14 +3,13 @@
  *
  * @packageDocumentation
  */
-import { type BigIntStats, constants, readlinkSync } from 'node:fs'
+import { constants, readlinkSync } from 'node:fs'
 import { type ByteString, fromLatin1, printable } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
+import { type InodeStat, pathAt } from '../native/inode.ts'
 import { getXattr, listXattrs } from '../native/xattr.ts'
 import type { Entry, EntryType } from '../streams/records.ts'
-import { seconds } from '../tree/stat.ts'
 import { type Xattr, Xattrs } from '../tree/xattrs.ts'
-import { pathBelow } from './open-inode.ts'
 import { changed, scanError } from './scan-error.ts'
 
 const { S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK } = constants
@@ -24,10 +23,9 @@ const entryTypes: Readonly<Record<number, EntryType>> = {
   [S_IFSOCK]: 'socket',
 }
 const none = fromLatin1('')
-const nanoseconds = 1_000_000_000n
 
 /** The type bits (`S_IF…`) of an inode. */
-export const typeOf = ({ mode }: BigIntStats): number => Number(mode) & S_IFMT
+export const typeOf = ({ mode }: InodeStat): number => mode & S_IFMT
 
 /** What an {@link entryOf} has beside its stat. */
 export interface EntryParts {
@@ -39,26 +37,19 @@ export interface EntryParts {
 }
 
 /** The entry of an inode; `wholeSeconds` drops the fraction of its time. */
-export function entryOf(path: ByteString, stat: BigIntStats, wholeSeconds: boolean, parts: EntryParts = {}): Entry {
-  let time = stat.mtimeNs / nanoseconds
-  let mtimeNsec = Number(stat.mtimeNs % nanoseconds)
-  if (mtimeNsec < 0) {
-    time -= 1n
-    mtimeNsec += 1e9
-  }
+export function entryOf(path: ByteString, stat: InodeStat, wholeSeconds: boolean, parts: EntryParts = {}): Entry {
   const type = typeOf(stat)
   return {
     path,
     type: parts.hardlinkTo === undefined ? entryTypes[type]! : 'hardlink',
     typeflag: 0,
-    mode: Number(stat.mode) & 0o7777,
-    uid: Number(stat.uid),
-    gid: Number(stat.gid),
-    mtime: seconds(time),
-    mtimeNsec: wholeSeconds ? 0 : mtimeNsec,
+    mode: stat.mode & 0o7777,
+    uid: stat.uid,
+    gid: stat.gid,
+    mtime: stat.mtime,
+    mtimeNsec: wholeSeconds ? 0 : stat.mtimeNsec,
     size: parts.size ?? 0,
-    // Below 2^32 the C library has the same encoding as the kernel, which knows no larger ones.
-    rdev: type === S_IFCHR || type === S_IFBLK ? Number(stat.rdev) : 0,
+    rdev: type === S_IFCHR || type === S_IFBLK ? stat.rdev : 0,
     linkTarget: parts.hardlinkTo ?? parts.linkTarget ?? none,
     xattrs: parts.xattrs ?? Xattrs.empty,
     offset: 0,
@@ -93,7 +84,7 @@ export function xattrsOf(fd: number, keeps: (name: ByteString) => boolean, path:
 /** Where a symlink leads. It is read by its name: that it was this very link shows when the directory is left. */
 export function targetOf(directory: number, name: ByteString, path: ByteString): ByteString {
   try {
-    return readlinkSync(pathBelow(directory, name), 'latin1') as ByteString
+    return readlinkSync(pathAt(directory, name), 'latin1') as ByteString
   } catch (error) {
     throw scanError(error, 'cannot read the symlink', path)
   }

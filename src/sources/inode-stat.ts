@@ -3,8 +3,8 @@
  *
  * @packageDocumentation
  */
-import { type BigIntStats, fstatSync } from 'node:fs'
 import type { ByteString } from '../bytes.ts'
+import { type InodeStat, statOfDescriptor } from '../native/inode.ts'
 import { changed, scanError } from './scan-error.ts'
 
 /**
@@ -17,9 +17,9 @@ const patience = 50
 const bell = new Int32Array(new SharedArrayBuffer(4))
 
 /** @throws {@link ComposefsError} `ERR_IO` */
-export function statOf(fd: number, path: ByteString): BigIntStats {
+export function statOf(fd: number, path: ByteString): InodeStat {
   try {
-    return fstatSync(fd, { bigint: true })
+    return statOfDescriptor(fd)
   } catch (error) {
     throw scanError(error, 'cannot read the metadata', path)
   }
@@ -30,10 +30,10 @@ export function statOf(fd: number, path: ByteString): BigIntStats {
  *
  * @throws {@link ComposefsError} `ERR_SOURCE_CHANGED` for one that changes all the time, `ERR_IO`
  */
-export function settledStatOf(fd: number, path: ByteString): BigIntStats {
+export function settledStatOf(fd: number, path: ByteString): InodeStat {
   for (let tries = 0; tries < patience; tries++) {
     const stat = statOf(fd, path)
-    const age = Date.now() - Number(stat.ctimeMs)
+    const age = Date.now() - (Number(stat.ctime) * 1000 + Math.floor(stat.ctimeNsec / 1e6))
     // A time in the future (another machine's clock, or a clock set back) tells nothing.
     if (age > tick || age < 0) return stat
     Atomics.wait(bell, 0, 0, tick + 1 - age)
@@ -42,8 +42,9 @@ export function settledStatOf(fd: number, path: ByteString): BigIntStats {
 }
 
 /** @throws {@link ComposefsError} `ERR_SOURCE_CHANGED` unless the inode is as it was, contents and metadata */
-export function assertUnchanged(fd: number, before: BigIntStats, path: ByteString): void {
+export function assertUnchanged(fd: number, before: InodeStat, path: ByteString): void {
   const after = statOf(fd, path)
-  if (after.ctimeNs === before.ctimeNs && after.mtimeNs === before.mtimeNs && after.size === before.size) return
+  // Whatever is changed, the time of the last change changes with it.
+  if (after.ctimeNsec === before.ctimeNsec && after.ctime === before.ctime && after.size === before.size) return
   throw changed('it changed while it was read', path)
 }

@@ -3,9 +3,10 @@
  *
  * @packageDocumentation
  */
-import { type BigIntStats, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type ByteString, printable } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
+import type { InodeStat } from '../native/inode.ts'
 
 /**
  * What becomes of another file system that is mounted below the directory: `refuse` is an error that names the place,
@@ -18,9 +19,9 @@ export class MountGuard {
   readonly #rule: MountRule
   readonly #mount: string | undefined
   /** Device numbers of the file system: overlayfs and btrfs have several. */
-  readonly #devices: Set<bigint>
+  readonly #devices: Set<number>
 
-  constructor(rule: MountRule, top: number, stat: BigIntStats) {
+  constructor(rule: MountRule, top: number, stat: InodeStat) {
     this.#rule = rule
     this.#mount = mountOf(top)
     this.#devices = new Set([stat.dev])
@@ -31,7 +32,7 @@ export class MountGuard {
    *
    * @throws {@link ComposefsError} `ERR_SOURCE_MOUNT` where that is the rule
    */
-  leavesOut(fd: number, { dev }: BigIntStats, path: ByteString): boolean {
+  leavesOut(fd: number, { dev }: InodeStat, path: ByteString): boolean {
     if (this.#rule === 'cross' || this.#devices.has(dev)) return false
     const mount = mountOf(fd)
     if (mount !== undefined && mount === this.#mount) {

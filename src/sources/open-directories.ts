@@ -3,8 +3,9 @@
  *
  * @packageDocumentation
  */
-import { type BigIntStats, closeSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import type { ByteString } from '../bytes.ts'
+import type { InodeStat } from '../native/inode.ts'
 import { assertUnchanged, statOf } from './inode-stat.ts'
 import { type ListedName, openParent } from './open-inode.ts'
 import { changed } from './scan-error.ts'
@@ -13,7 +14,7 @@ import { changed } from './scan-error.ts'
 export interface ScannedDirectory {
   readonly fd: number
   /** When it was opened. */
-  readonly stat: BigIntStats
+  readonly stat: InodeStat
   /** In the tree: `/usr/bin`. */
   readonly path: ByteString
   /** On the disk, for messages. */

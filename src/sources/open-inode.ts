@@ -7,6 +7,7 @@ import { constants, type Dirent, openSync, readdirSync } from 'node:fs'
 import { type ByteString, printable, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import { isErrno, systemError } from '../native/errno.ts'
+import { openAt } from '../native/inode.ts'
 import { scanError } from './scan-error.ts'
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, S_IFREG, S_IFDIR } = constants
@@ -53,7 +54,7 @@ export function openTop(path: ByteString): number {
 export function openListed(directory: number, { name, type }: ListedName, path: ByteString): number {
   const flags = type === S_IFREG ? fileFlags : type === S_IFDIR ? directoryFlags : leafFlags
   try {
-    return openSync(pathBelow(directory, name), flags)
+    return openAt(directory, name, flags)
   } catch (error) {
     throw scanError(error, 'cannot open it', path)
   }
@@ -75,12 +76,6 @@ export function list(directory: number, path: ByteString): ListedName[] {
   return entries
     .map((entry) => ({ name: entry.name.toString('latin1') as ByteString, type: listedType(entry) }))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-/** Leads to a name of an open directory, whatever happened to the path of the directory. */
-export function pathBelow(directory: number, name: ByteString): string | Buffer {
-  const path = `/proc/self/fd/${directory}/${name}`
-  return /^[\0-\x7f]*$/.test(name) ? path : Buffer.from(path, 'latin1')
 }
 
 function listedType(entry: Dirent<Buffer>): number {

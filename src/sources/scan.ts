@@ -3,14 +3,15 @@
  *
  * @packageDocumentation
  */
-import { type BigIntStats, closeSync, constants, existsSync } from 'node:fs'
+import { closeSync, constants, existsSync } from 'node:fs'
 import { type ByteString, bytesOf, fromLatin1, printable } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
+import type { InodeStat } from '../native/inode.ts'
 import type { EntryRecord } from '../streams/records.ts'
 import { join } from '../tree/path.ts'
 import { type XattrFilter, xattrFilters } from '../tree/transform.ts'
 import { Xattrs } from '../tree/xattrs.ts'
-import { BodyReader } from './body-reader.ts'
+import { freshMemory, readBody, type TakeMemory } from './body-reader.ts'
 import { type EntryParts, entryOf, targetOf, typeOf, xattrsOf } from './inode-entry.ts'
 import { assertUnchanged, settledStatOf } from './inode-stat.ts'
 import { MountGuard, type MountRule } from './mounts.ts'
@@ -33,7 +34,8 @@ export interface ScanOptions {
 /** A leaf that was scanned: where, and when its inode had last been changed. */
 interface KnownLeaf {
   readonly path: ByteString
-  readonly ctimeNs: bigint
+  readonly ctime: number | bigint
+  readonly ctimeNsec: number
 }
 
 const { S_IFREG, S_IFDIR, S_IFLNK } = constants
@@ -47,19 +49,23 @@ export class DirectoryScan {
   readonly #options: ScanOptions
   readonly #keeps: ((name: ByteString) => boolean) | undefined
   readonly #directories: OpenDirectories
-  readonly #body = new BodyReader()
+  readonly #take: TakeMemory
   /** By device and inode number. Link counts are not asked: some file systems (fuse-overlayfs) do not know them. */
-  readonly #known = new Map<bigint, Map<bigint, KnownLeaf>>()
+  readonly #known = new Map<number, Map<number | bigint, KnownLeaf>>()
   #guard: MountGuard | undefined
 
-  /** @throws {@link ComposefsError} `ERR_ARGUMENT` */
-  constructor(top: string, options: ScanOptions) {
+  /**
+   * @param take where contents are read to
+   * @throws {@link ComposefsError} `ERR_ARGUMENT`
+   */
+  constructor(top: string, options: ScanOptions = {}, take: TakeMemory = freshMemory()) {
     const { xattrs = 'all', openDirectories = 64 } = options
     if (!Number.isSafeInteger(openDirectories) || openDirectories < 1) {
       throw new ComposefsError('ERR_ARGUMENT', `openDirectories must be at least 1, not ${openDirectories}`)
     }
     this.#prefix = bytesOf(top.replace(/\/+$/, ''))
     this.#options = options
+    this.#take = take
     this.#keeps = xattrs === 'none' ? undefined : xattrFilters[xattrs]
     this.#directories = new OpenDirectories(openDirectories)
   }
@@ -111,7 +117,7 @@ export class DirectoryScan {
   }
 
   /** From here on the descriptor belongs to the stack of directories. */
-  #enter(fd: number, path: ByteString, place: ByteString, wanted: (stat: BigIntStats) => boolean): EntryRecord {
+  #enter(fd: number, path: ByteString, place: ByteString, wanted: (stat: InodeStat) => boolean): EntryRecord {
     let entered = false
     try {
       const stat = settledStatOf(fd, place)
@@ -144,7 +150,7 @@ export class DirectoryScan {
       if (type === S_IFREG && !leftOut) {
         const size = sizeOf(stat, place)
         yield this.#entry(path, stat, { xattrs, size })
-        yield* this.#body.read(fd, size, place)
+        yield* readBody(fd, size, place, this.#take)
       } else if (type === S_IFLNK) {
         yield this.#entry(path, stat, { xattrs, linkTarget: targetOf(parent.fd, listed.name, place) })
       } else {
@@ -157,7 +163,7 @@ export class DirectoryScan {
   }
 
   /** The path under which this inode was met before; otherwise this one is noted. */
-  #knownAs(path: ByteString, { dev, ino, ctimeNs }: BigIntStats, place: ByteString): ByteString | undefined {
+  #knownAs(path: ByteString, { dev, ino, ctime, ctimeNsec }: InodeStat, place: ByteString): ByteString | undefined {
     let inodes = this.#known.get(dev)
     if (inodes === undefined) {
       inodes = new Map()
@@ -165,16 +171,16 @@ export class DirectoryScan {
     }
     const known = inodes.get(ino)
     if (known === undefined) {
-      inodes.set(ino, { path, ctimeNs })
+      inodes.set(ino, { path, ctime, ctimeNsec })
       return undefined
     }
     // Written to since, or another file that was given the number of one removed.
-    if (known.ctimeNs !== ctimeNs)
+    if (known.ctime !== ctime || known.ctimeNsec !== ctimeNsec)
       throw changed(`it changed after ${printable(known.path)}, the same inode, was read`, place)
     return known.path
   }
 
-  #entry(path: ByteString, stat: BigIntStats, parts: EntryParts): EntryRecord {
+  #entry(path: ByteString, stat: InodeStat, parts: EntryParts): EntryRecord {
     return { kind: 'entry', entry: entryOf(path, stat, this.#options.wholeSeconds === true, parts), raw: noBytes }
   }
 
@@ -187,7 +193,7 @@ export class DirectoryScan {
   }
 }
 
-function sizeOf({ size }: BigIntStats, place: ByteString): number {
-  if (size <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(size)
+function sizeOf({ size }: InodeStat, place: ByteString): number {
+  if (typeof size === 'number') return size
   throw new ComposefsError('ERR_LIMIT', `the file has ${size} bytes`, { path: printable(place) })
 }

@@ -3,15 +3,12 @@
  *
  * @packageDocumentation
  */
-import { TreeSink } from '../sinks/tree-sink.ts'
-import { ContentSplitter } from '../streams/content-splitter.ts'
-import { ObjectWriter } from '../streams/object-writer.ts'
-import { pipeline } from '../streams/pipeline.ts'
 import type { ObjectStore } from '../streams/records.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
+import { LayerMerger } from '../tree/merge.ts'
 import { emptyBootDirectories, type TransformOptions, transformForOci } from '../tree/transform.ts'
-import { scanDirectory } from './directory.ts'
-import type { ScanOptions } from './scan.ts'
+import { BatchWriter } from './batches.ts'
+import { DirectoryScan, type ScanOptions } from './scan.ts'
 
 /** One of the {@link directoryProfiles}. */
 export type DirectoryProfile = 'container-root' | 'raw' | 'pr36'
@@ -76,16 +73,31 @@ export async function directoryTree(
 ): Promise<FileSystem> {
   const { profile = 'container-root', bootable = false, signal } = options
   const rules: DirectoryRules & DirectoryTreeOptions = { ...directoryProfiles[profile], ...options }
-  const fileSystem = await pipeline(
-    scanDirectory(path, rules),
-    new ContentSplitter(),
-    new ObjectWriter(store),
-    new TreeSink({ whiteouts: false }),
-    signal === undefined ? {} : { signal },
-  )
+  const fileSystem = await storeTree(path, store, rules, signal)
   transformForOci(fileSystem, rules)
   if (bootable) makeBootable(fileSystem)
   return fileSystem
+}
+
+/**
+ * The same tree as `pipeline(scanDirectory(path), new ContentSplitter(), new ObjectWriter(store), new TreeSink({
+ * whiteouts: false }))` makes, in half the time.
+ */
+async function storeTree(path: string, store: ObjectStore, options: ScanOptions, signal: AbortSignal | undefined) {
+  const merger = new LayerMerger({ whiteouts: false })
+  const writer = new BatchWriter(store, (entry, content) => merger.add(entry, content))
+  try {
+    for (const record of new DirectoryScan(path, options, writer.take).records()) {
+      const wait = writer.push(record)
+      if (wait === undefined) continue
+      await wait
+      signal?.throwIfAborted()
+    }
+    await writer.finish()
+  } finally {
+    await writer.close()
+  }
+  return merger.fileSystem
 }
 
 /** What a bootable image needs besides; SELinux labels go here, after the directories are empty. */
