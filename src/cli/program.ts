@@ -11,6 +11,10 @@ type Add = (program: Command) => void
 const files: readonly { readonly names: readonly string[]; readonly load: () => Promise<Add> }[] = [
   { names: ['init'], load: async () => (await import('./commands/init.ts')).addInitCommand },
   { names: ['import'], load: async () => (await import('./commands/import.ts')).addImportCommand },
+  {
+    names: ['create-image', 'compute-id', 'compute-karg', 'create-dumpfile'],
+    load: async () => (await import('./commands/directory.ts')).addDirectoryCommands,
+  },
   { names: ['mkfs'], load: async () => (await import('./commands/mkfs.ts')).addMkfsCommand },
   {
     names: ['ls', 'dump', 'objects', 'missing-objects'],
@@ -31,6 +35,7 @@ export async function makeProgram(version: string, args: readonly string[]): Pro
     .exitOverride()
     .configureHelp({ sortSubcommands: true })
     .addOption(new Option('--repo <path>', 'the repository; also COMPOSEFS_REPO'))
+    .addOption(new Option('--no-repo', 'use no repository, not even to learn its hash'))
     .addOption(new Option('--user', 'the repository of this user: ~/.var/lib/composefs'))
     .addOption(new Option('--system', 'the repository of the system: /sysroot/composefs'))
     .addOption(new Option('--hash <algorithm>', 'the hash, where no repository decides').choices(['sha256', 'sha512']))
