@@ -9,7 +9,7 @@ import { parseEscape } from './pattern-escape.ts'
 
 /** A class without any byte. */
 const nothing: ByteSet = byteSet(() => false)
-const posixName = /\[:(\^?)([a-z]+):\]/y
+const posixName = new RegExp(`\\[:(\\^?)(${[...posixSets.keys()].join('|')}):\\]`, 'y')
 
 const operators = {
   '&&': intersection,
@@ -58,23 +58,20 @@ function automatonClass(cursor: PatternCursor, foldsCase: boolean): ByteSet {
 
 function perlClass(cursor: PatternCursor): ByteSet {
   let set = nothing
+  if (/[:.=]/.test(cursor.next)) cursor.unsupported(`[${cursor.next}`)
   if (cursor.skip(']')) set = byteRange(0x5d)
   while (!cursor.skip(']')) {
     const posix = posixClass(cursor)
-    if (posix === undefined && (cursor.sees('[:') || cursor.sees('[.') || cursor.sees('[='))) {
-      cursor.unsupported('[: in a class')
-    }
     set = union(set, posix ?? range(cursor))
+    if (posix !== undefined && cursor.next === '-' && !cursor.sees('-]')) cursor.refuse('a range from a class')
   }
   return set
 }
 
 function posixClass(cursor: PatternCursor): ByteSet | undefined {
-  if (!cursor.sees('[:')) return undefined
   const found = cursor.match(posixName)
   if (found === null) return undefined
-  const set = posixSets.get(found[2]!)
-  if (set === undefined) cursor.unsupported(found[0])
+  const set = posixSets.get(found[2]!)!
   return found[1] === '^' ? complement(set) : set
 }
 
@@ -98,6 +95,7 @@ function item(cursor: PatternCursor): number | ByteSet {
   const byte = text.charCodeAt(0)
   if (text !== '\\') {
     if (byte > 0x7f && cursor.dialect === 'automaton') cursor.refuse('a character beyond ASCII in a class')
+    if (text === '[' && cursor.dialect === 'perl' && /[:.=]/.test(cursor.next)) cursor.unsupported(`[${cursor.next}`)
     return byte
   }
   const isBackspace = cursor.dialect === 'perl' && cursor.skip('b')

@@ -43,9 +43,9 @@ export function parsePattern(text: ByteString): Pattern {
 
 function asOurs(error: unknown, text: ByteString): unknown {
   if (!(error instanceof Error)) return error
-  return new ComposefsError('ERR_SELINUX_REGEX', `the regular expression cannot be used (${error.message})`, {
-    actual: printable(text),
-    hint: 'look-around is understood; back references, atomic groups, possessive repetitions and flags other than i and s are not',
+  const what = `the regular expression ${printable(text)} cannot be used (${error.message})`
+  return new ComposefsError('ERR_SELINUX_REGEX', what, {
+    hint: 'look-around is understood; back references, atomic groups, possessive repetitions and most flags are not',
     cause: error,
   })
 }
