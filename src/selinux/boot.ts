@@ -38,11 +38,11 @@ export type PolicySource = { readonly readLeaf: ReadLeaf } | { readonly director
  * ```
  */
 export function transformForBoot(fileSystem: FileSystem, source: PolicySource, limits: PolicyLimits = {}): boolean {
-  emptyBootDirectories(fileSystem)
   const policy =
     'directory' in source
       ? readPolicyOfDirectory(source.directory, limits)
       : readPolicy(fileSystem, source.readLeaf, limits)
+  emptyBootDirectories(fileSystem)
   relabel(fileSystem, policy)
   return policy !== undefined
 }

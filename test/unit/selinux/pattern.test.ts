@@ -70,6 +70,9 @@ describe('regular expressions', () => {
     ['(?s).(?-s).', ['\0a'], ['a\0']],
     ['(?U)a*', ['aa'], ['b']],
     ['^a', ['a'], ['ba']],
+    // What it closes is the group around it.
+    ['a)|(b', ['a', 'ax', 'b'], ['xa', 'bx']],
+    ['[\\b-c]', ['a', '\b'], ['d']],
     ['a^b|c', ['c'], ['ab']],
     ['a$', [], ['a', 'a$']],
     ['a.$', [], ['a']],
@@ -84,12 +87,7 @@ describe('regular expressions', () => {
     ['/.*(?<!a)', ['/', '/b'], ['/a']],
     ['/(?!(?=a)a(?!b)).*', ['/ab', '/b'], ['/ac']],
     ['(?=a)(?s:.)+', ['a\n'], ['b']],
-    ['(?=a)\\x61\\Z?', [], []],
   ])('%s', (pattern, yes, no) => {
-    if (yes.length + no.length === 0) {
-      expect(() => matches(pattern, '')).toThrow(refused)
-      return
-    }
     for (const path of yes) expect(matches(pattern, path), path).toBe(true)
     for (const path of no) expect(matches(pattern, path), path).toBe(false)
   })
@@ -97,24 +95,7 @@ describe('regular expressions', () => {
   const refused = expect.objectContaining({ name: 'ComposefsError', code: 'ERR_SELINUX_REGEX' })
 
   test.each([
-    ...[
-      '(',
-      ')',
-      'a)|(b',
-      '[',
-      '[a',
-      '[b-a]',
-      '*',
-      '+a',
-      '(?i)*',
-      '{2}',
-      'a{2,1}',
-      'a{,2}',
-      '\\',
-      '(?',
-      '(?)',
-      '(?<>a)',
-    ],
+    ...['(', ')', '[', '[a', '[b-a]', '*', '+a', '(?i)*', '{2}', 'a{2,1}', 'a{,2}', '\\', '(?', '(?)', '(?<>a)'],
     ...[
       '\\1',
       '(a)\\1',
@@ -131,7 +112,7 @@ describe('regular expressions', () => {
       '\\q',
     ],
     ...['(?=a)b++', '(?=a)b{2}{2}', '(?=a)+', '(?<=a*)b', '(?=a)[[:foo:]]', '(?=a)[\\d-z]', '(?=a)[[:digit:]-z]'],
-    ...['(?=a)\\x', '\\x{110000}', '\\ud800', '\\b{start}', '(?=a)[[.a.]]', '(?=a)[:a:]', '(?=a)[\\B]', '[\\b-c]'],
+    ...['(?=a)\\x', '\\x{110000}', '\\ud800', '\\b{start}', '(?=a)[[.a.]]', '(?=a)[:a:]', '(?=a)[\\B]'],
   ])('%s cannot be used', (pattern) => {
     expect(() => matches(pattern, '')).toThrow(refused)
   })
@@ -187,10 +168,10 @@ describe('expensive expressions', () => {
 
   test('stay right when what was learnt is forgotten', () => {
     // Each path leads to sets of states that no other led to.
-    const contexts = new FileContexts(rules('/.*x.{2000}', '/.*y.{2000}'))
+    const contexts = new FileContexts(rules('/.*x.{1999}', '/.*y.{1999}'))
     for (let i = 0; i < 12; i++) {
-      const path = `/${'ab'.repeat(i)}${'xy'.repeat(1000)}`
-      expect(contexts.find(fromLatin1(path), '-')?.pattern, `${i}`).toBe('/.*x.{2000}'.replace('2000', '2000'))
+      const path = fromLatin1(`/${'z'.repeat(i)}${(i % 2 === 0 ? 'xy' : 'yx').repeat(1000)}`)
+      expect(contexts.find(path, '-')?.pattern).toBe(i % 2 === 0 ? '/.*x.{1999}' : '/.*y.{1999}')
     }
   })
 })
