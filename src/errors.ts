@@ -76,6 +76,9 @@ export const errorCodes = {
   ERR_OCI_MEDIA_TYPE: 'the media type is not supported',
   ERR_OCI_NAME: 'a tag or reference name is not allowed',
   ERR_OCI_NOT_FOUND: 'the image is not in the repository',
+  // SELinux
+  ERR_SELINUX_POLICY: 'the SELinux policy of a tree cannot be used',
+  ERR_SELINUX_REGEX: 'a regular expression of an SELinux policy cannot be used',
   // the rest
   ERR_ARGUMENT: 'an argument is not allowed',
   ERR_IO: 'the operating system refused an operation',
