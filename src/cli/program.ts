@@ -4,6 +4,8 @@
  * @packageDocumentation
  */
 import { Command, Option } from 'commander'
+import { addCheckoutCommand } from './commands/checkout.ts'
+import { addDiffCommand } from './commands/diff.ts'
 import { addImageCommands } from './commands/image.ts'
 import { addImportCommand } from './commands/import.ts'
 import { addInitCommand } from './commands/init.ts'
@@ -35,6 +37,8 @@ export function makeProgram(version: string): Command {
   addImportCommand(program)
   addMkfsCommand(program)
   addImageCommands(program)
+  addCheckoutCommand(program)
+  addDiffCommand(program)
   addRepositoryCommands(program)
   const oci = program.command('oci').description('OCI images of the repository')
   addOciCommands(oci)

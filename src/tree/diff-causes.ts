@@ -118,7 +118,7 @@ export class CauseFinder {
         return `implicit parents: directories without an entry of their own became 0755 root:root with time 0 in ${own}`
       case 'nanoseconds': {
         const { a, b } = this.#wholeSeconds
-        if (!a && !b) return 'times below a second: they differ'
+        if (!a && !b) return undefined
         const cut = a ? 'a' : 'b'
         const version2 = this.#facts[cut]?.version === 2
         const why = version2 ? 'it is an image of version 2' : 'a tar without PAX times, version 2, or a tool that cuts'
