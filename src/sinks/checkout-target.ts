@@ -8,6 +8,7 @@ import { printable } from '../bytes.ts'
 import { ComposefsError, type ErrorCode } from '../errors.ts'
 import { errnoOf, isErrno } from '../native/errno.ts'
 import { through } from '../native/through.ts'
+import { listXattrs, setXattr } from '../native/xattr.ts'
 import type { Directory } from '../tree/inode.ts'
 import type { ContentOptions } from './restore-contents.ts'
 
@@ -20,6 +21,8 @@ export interface CheckoutOptions extends ContentOptions {
   readonly force?: boolean
 }
 
+/** The header of an access list, and no entry: the kernel removes the attribute. */
+const noAccessList = Buffer.from([2, 0, 0, 0])
 /** While it is being filled, a directory is closed to others. */
 export const privateMode = 0o700
 
@@ -40,6 +43,7 @@ export function openTarget(target: string, force: boolean): number {
     if (!force) {
       assertEmpty(fd, target)
       chmodSync(through(fd), privateMode)
+      dropAccessLists(fd)
     }
     return fd
   } catch (error) {
@@ -59,6 +63,16 @@ function assertEmpty(fd: number, path: string): void {
     path,
     hint: 'name a new or empty one, or allow that files in it are replaced (--force)',
   })
+}
+
+/** The directory may have inherited access lists, and would hand its default one on to all that is made in it. */
+function dropAccessLists(fd: number): void {
+  try {
+    for (const name of listXattrs(fd)) if (name.startsWith('system.posix_acl_')) setXattr(fd, name, noAccessList)
+  } catch (error) {
+    // Then nothing can be done about them.
+    if (!(error instanceof ComposefsError) || error.code !== 'ERR_NATIVE_MISSING') throw error
+  }
 }
 
 /** @throws {@link ComposefsError} `ERR_PATH_INVALID` for a name that would lead out of the directory */

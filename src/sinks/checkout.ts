@@ -52,8 +52,8 @@ export class Checkout {
   readonly #replace: boolean
   readonly #contents: ContentWriter
   readonly #levels: Level[] = []
-  /** Inode numbers of leaves, for their further names; undefined where the leaf could not be made. */
-  readonly #made = new Map<Leaf, bigint | undefined>()
+  /** What leaves are known by, for their further names; undefined where the leaf could not be made. */
+  readonly #made = new Map<Leaf, string | undefined>()
   readonly #notRestored: NotRestored[] = []
   #inodes = 0
   #links = 0
@@ -148,13 +148,13 @@ export class Checkout {
   async #leaf(level: Level, name: ByteString, path: ByteString, leaf: Leaf, signal: AbortSignal): Promise<void> {
     const report = this.#reporter(path)
     const { content } = leaf
-    let inode: bigint | undefined
+    let identity: string | undefined
     if (content.type === 'inline' || content.type === 'external') {
       const file = level.temporaries.create(0o600)
       try {
         await this.#contents.write(file, content, signal)
         restoreStat(file.fd, leaf, report)
-        inode = fstatSync(file.fd, { bigint: true }).ino
+        identity = identityOf(file.fd)
         this.#place(level, name, () => {
           if (!file.link(nameIn(level.fd, name))) throw errnoException(osConstants.errno.EEXIST, 'link')
         })
@@ -162,14 +162,14 @@ export class Checkout {
         file.close()
       }
     } else {
-      inode = this.#special(level, name, leaf, report)
+      identity = this.#special(level, name, leaf, report)
     }
-    if (inode !== undefined) this.#inodes++
-    this.#made.set(leaf, inode)
+    if (identity !== undefined) this.#inodes++
+    this.#made.set(leaf, identity)
   }
 
   /** A symlink, device, fifo or socket; undefined, and reported, where this user or file system cannot have it. */
-  #special(level: Level, name: ByteString, leaf: Leaf, report: Report): bigint | undefined {
+  #special(level: Level, name: ByteString, leaf: Leaf, report: Report): string | undefined {
     const { content } = leaf
     if (content.type === 'symlink') {
       this.#place(level, name, () => symlinkSync(toBuffer(content.target), nameIn(level.fd, name)))
@@ -195,10 +195,10 @@ export class Checkout {
     }
     const fd = openInode(level.fd, name)
     try {
-      const { mode, nlink, ino } = fstatSync(fd, { bigint: true })
-      if ((Number(mode) & typeBits) !== (fullMode(leaf) & typeBits) || nlink !== 1n) throw replaced()
+      const { mode, nlink } = fstatSync(fd)
+      if ((mode & typeBits) !== (fullMode(leaf) & typeBits) || nlink !== 1) throw replaced()
       restoreStat(fd, leaf, report)
-      return ino
+      return identityOf(fd)
     } finally {
       closeSync(fd)
     }
@@ -210,8 +210,8 @@ export class Checkout {
     { path, target, leaf }: WalkItem & { readonly kind: 'link' },
     signal: AbortSignal,
   ): Promise<void> {
-    const inode = this.#made.get(leaf)
-    if (inode === undefined) {
+    const identity = this.#made.get(leaf)
+    if (identity === undefined) {
       this.#reporter(path)({
         what: 'inode',
         wanted: `hardlink of ${printable(target)}`,
@@ -229,9 +229,9 @@ export class Checkout {
     }
     this.#links++
     const fd = openInode(level.fd, name)
-    const found = fstatSync(fd, { bigint: true }).ino
+    const found = identityOf(fd)
     closeSync(fd)
-    if (found === inode) return
+    if (found === identity) return
     unlinkSync(nameIn(level.fd, name))
     throw replaced()
   }
@@ -266,6 +266,12 @@ export class Checkout {
       make()
     }
   }
+}
+
+/** An inode number alone would not do: it is given away again as soon as it is free. */
+function identityOf(fd: number): string {
+  const { ino, mode, size, mtimeNs } = fstatSync(fd, { bigint: true })
+  return `${ino} ${mode} ${size} ${mtimeNs}`
 }
 
 const deviceText = (device: number): string =>
