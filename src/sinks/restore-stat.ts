@@ -66,13 +66,14 @@ export function restoreStat(fd: number, inode: Inode, report: Report): void {
 }
 
 function restoreXattr(fd: number, name: ByteString, value: Buffer, report: Report): void {
-  const reason = attempt(() => setXattr(fd, name, value))
-  if (reason !== undefined) {
-    note(report, 'xattr', printable(name), undefined, reason)
-  } else if (name.startsWith('system.') && getXattr(fd, name)?.equals(value) !== true) {
-    // The kernel rewrites access control lists, and drops those that say no more than the mode.
-    note(report, 'xattr', printable(name), undefined, 'the kernel stores it differently')
-  }
+  const reason = attempt(() => {
+    setXattr(fd, name, value)
+    // The kernel understands these: it rewrites them, drops what says no more than the mode, and may not read them back.
+    const isUnderstood = name.startsWith('system.') || name === 'security.capability'
+    if (isUnderstood && getXattr(fd, name)?.equals(value) !== true) return 'the kernel stores it differently'
+    return undefined
+  })
+  if (reason !== undefined) note(report, 'xattr', printable(name), undefined, reason)
 }
 
 /** Without koffi times go through a double, which has no room for all nanoseconds. */
@@ -86,11 +87,10 @@ function restoreMtime(path: string, { mtime, mtimeNsec }: Stat): string | undefi
   return attempt(() => utimesSync(path, exact, exact)) ?? 'koffi is not installed'
 }
 
-/** The reason why it failed, if it did. */
-function attempt(action: () => void): string | undefined {
+/** The reason why it failed, if it did, or what the action itself answers. */
+function attempt(action: () => string | undefined | void): string | undefined {
   try {
-    action()
-    return undefined
+    return action() ?? undefined
   } catch (error) {
     if (error instanceof ComposefsError) return error.message
     const reason = errnoOf(error)
