@@ -15,6 +15,8 @@ const files: readonly { readonly names: readonly string[]; readonly load: () => 
     names: ['create-image', 'compute-id', 'compute-karg', 'create-dumpfile'],
     load: async () => (await import('./commands/directory.ts')).addDirectoryCommands,
   },
+  { names: ['checkout'], load: async () => (await import('./commands/checkout.ts')).addCheckoutCommand },
+  { names: ['diff'], load: async () => (await import('./commands/diff.ts')).addDiffCommand },
   { names: ['mkfs'], load: async () => (await import('./commands/mkfs.ts')).addMkfsCommand },
   {
     names: ['ls', 'dump', 'objects', 'missing-objects'],

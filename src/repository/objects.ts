@@ -93,8 +93,13 @@ export class ObjectDirectory implements ObjectStore {
     return this.#sizeOf(id) !== undefined
   }
 
-  /** Bytes of an object, as the file system says. @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_IO` */
+  /**
+   * Bytes of an object, as the file system says.
+   *
+   * @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_ALGORITHM_MISMATCH`, `ERR_IO`
+   */
   sizeOf(id: ObjectId): number {
+    this.#assertOurs(id)
     const size = this.#sizeOf(id)
     if (size !== undefined) return size
     throw new ComposefsError('ERR_NOT_FOUND', 'the object is not in the repository', {
