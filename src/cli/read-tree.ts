@@ -11,11 +11,13 @@ import { readImage } from '../erofs/index.ts'
 import { ComposefsError, type ErrorCode } from '../errors.ts'
 import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { imageTree, type OpenedConfig, openConfig, openImage, resolveConfig } from '../oci/image.ts'
+import { DigestStore } from '../repository/digest-store.ts'
 import type { Repository } from '../repository/repository.ts'
+import { directoryTree } from '../sources/tree.ts'
 import { readDumpfile } from '../streams/dumpfile-reader.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { inodes } from '../tree/transform.ts'
-import { withRepository } from './context.ts'
+import { globals, hashWithoutRepository, withRepository } from './context.ts'
 import { type TreeFlags, treeOptionsOf } from './options.ts'
 
 /** What a name on the command line stands for. */
@@ -28,18 +30,6 @@ export interface NamedTree {
 
 export const treeArgument: string =
   'an image or dumpfile (- for stdin), or of the repository the id or name of an image, or the tag or @digest of an OCI image'
-
-/** Reads the tree of a directory on disk, its files named by the hash that the other side has. */
-export type DirectoryReader = (path: string, algorithm: Algorithm | undefined, flags: TreeFlags) => Promise<FileSystem>
-
-/** Where directories are scanned: the one place to say how. */
-export const readDirectoryTree: DirectoryReader = (path) =>
-  Promise.reject(
-    new ComposefsError('ERR_ARGUMENT', 'a directory cannot be read here', {
-      path,
-      hint: 'describe it with another tool, and give the dumpfile: mkcomposefs DIR - | composefs-info dump -',
-    }),
-  )
 
 /**
  * The tree behind a name. What exists as a path comes first, and what it is decides how it is read.
@@ -56,7 +46,10 @@ export async function readTree(
   algorithm?: Algorithm,
 ): Promise<NamedTree> {
   if (name === '-') return treeOf(name, await buffer(process.stdin))
-  if (isDirectory(name)) return { name, fileSystem: await readDirectoryTree(name, algorithm, flags) }
+  if (isDirectory(name)) {
+    const store = new DigestStore(algorithm ?? hashWithoutRepository(globals(command)))
+    return { name, fileSystem: await directoryTree(name, store, treeOptionsOf(flags)) }
+  }
   if (statSync(name, { throwIfNoEntry: false }) !== undefined) return treeOf(name, readFileSync(name))
   const fromRepository = withRepository(command, async (repository) => {
     const image = imageOf(repository, name)
