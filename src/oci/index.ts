@@ -37,4 +37,8 @@ export {
 } from './manifest.ts'
 export { configStream, layerStream, manifestStream, tagRef } from './names.ts'
 export { type ImageParts, type PublishedImage, publishImage } from './publish.ts'
+export { type PullEvent, type PullOptions, pullImage } from './pull.ts'
+export type { LayerEvent } from './pull-layers.ts'
+export * from './registry/index.ts'
+export type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'
 export { layersToTree, storeImage, type TreeOptions } from './tree.ts'

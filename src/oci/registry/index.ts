@@ -1,0 +1,11 @@
+/**
+ * Registries (OCI distribution specification): references, credentials, manifests and blobs.
+ *
+ * @packageDocumentation
+ */
+export { BlobStream } from './blob-stream.ts'
+export { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
+export { isUnqualified, parseReference, type Reference, referenceText } from './reference.ts'
+export { RegistryClient, type RegistryOptions } from './registry.ts'
+export type { RetryNotice, RetryOptions } from './retry.ts'
+export type { TransportOptions } from './transport.ts'
