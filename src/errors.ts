@@ -88,6 +88,7 @@ export const errorCodes = {
   ERR_REGISTRY_CONFIG: 'a registries.conf cannot be used',
   // the rest
   ERR_ARGUMENT: 'an argument is not allowed',
+  ERR_INTERRUPTED: 'the user interrupted the work',
   ERR_IO: 'the operating system refused an operation',
   ERR_STREAM_ORDER: 'records arrived in an order that no stage produces',
 } as const

@@ -10,6 +10,7 @@ import { addInitCommand } from './commands/init.ts'
 import { addMkfsCommand } from './commands/mkfs.ts'
 import { addOciCommands } from './commands/oci.ts'
 import { addOciLayerCommands } from './commands/oci-layer.ts'
+import { addOciPullCommand } from './commands/oci-pull.ts'
 import { addRepositoryCommands } from './commands/repository.ts'
 
 /** The program, ready to parse `process.argv`. */
@@ -39,5 +40,6 @@ export function makeProgram(version: string): Command {
   const oci = program.command('oci').description('OCI images of the repository')
   addOciCommands(oci)
   addOciLayerCommands(oci)
+  addOciPullCommand(oci)
   return program
 }

@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { catStream } from './cat.ts'
+export { DirectorySource } from './directory-source.ts'
 export { type Document, readDocument } from './document.ts'
 export {
   imageTree,
@@ -41,4 +42,5 @@ export { type PullEvent, type PullOptions, pullImage } from './pull.ts'
 export type { LayerEvent } from './pull-layers.ts'
 export * from './registry/index.ts'
 export type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'
+export { openSource, type PullByNameOptions, pull } from './transports.ts'
 export { layersToTree, storeImage, type TreeOptions } from './tree.ts'

@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { Readable } from 'node:stream'
+import type { ComposefsError } from '../../errors.ts'
 import type { BlobDescriptor } from '../source.ts'
 import { bodyChunks } from './body.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -67,7 +68,7 @@ async function* blobChunks(
           const rest = transfer.take(chunk)
           if (rest.length > 0) yield rest
         }
-        if (transfer.offset < size) throw transfer.cut(from.host)
+        if (transfer.offset < size) throw transfer.tooShort(from.host)
         return
       }
       response.body.on('error', () => {}).destroy()
@@ -91,6 +92,8 @@ class Transfer {
   /** Bytes of the current answer that came before. */
   #skip = 0
   #restarts = 0
+  /** Where an answer ended that looked whole. */
+  #end: number | undefined
   #ranges = true
 
   constructor(size: number, subject: Subject) {
@@ -117,11 +120,7 @@ class Transfer {
     }
     if (status === 200) {
       if (length !== undefined && length !== this.#size) {
-        throw failure('ERR_SIZE_MISMATCH', this.#subject, 'the registry has a blob of another size than promised', {
-          expected: this.#size,
-          actual: length,
-          hint: 'the image in the registry is damaged',
-        })
+        throw this.#otherSize(length)
       }
       if (this.offset > 0) this.#restart()
       this.#skip = this.offset
@@ -149,12 +148,16 @@ class Transfer {
     return rest
   }
 
-  cut(host: string): Retryable {
+  /**
+   * An answer ended as if it were whole, and is not. That may be a cut which did not look like one; the second time it
+   * is what the registry has.
+   */
+  tooShort(host: string): ComposefsError | Retryable {
+    if (this.#end === this.offset) return this.#otherSize(this.offset)
+    this.#end = this.offset
+    const details = { offset: this.offset, hint: 'try again later' }
     return new Retryable(
-      failure('ERR_REGISTRY_UNREACHABLE', this.#subject, `${host} ended the transfer too early`, {
-        offset: this.offset,
-        hint: 'try again later',
-      }),
+      failure('ERR_REGISTRY_UNREACHABLE', this.#subject, `${host} ended the transfer too early`, details),
     )
   }
 
@@ -167,6 +170,14 @@ class Transfer {
       (total === '*' || Number(total) === this.#size) &&
       (length === undefined || length === rest)
     )
+  }
+
+  #otherSize(actual: number): ComposefsError {
+    return failure('ERR_SIZE_MISMATCH', this.#subject, 'the registry has a blob of another size than promised', {
+      expected: this.#size,
+      actual,
+      hint: 'the image in the registry is damaged',
+    })
   }
 
   #restart(): void {

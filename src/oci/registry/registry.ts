@@ -13,7 +13,9 @@ import { readBounded } from './body.ts'
 import { type CredentialOptions, findCredentials } from './credentials.ts'
 import { type Answer, Endpoint, type EndpointRequest } from './endpoint.ts'
 import { failure, type Subject } from './failures.ts'
+import { type Place, placesOf } from './places.ts'
 import { type Reference, referenceText, registryHost } from './reference.ts'
+import { type RegistriesConfig, readRegistriesConfig } from './registries-conf.ts'
 import type { RetryNotice, RetryOptions } from './retry.ts'
 import type { TransportOptions } from './transport.ts'
 
@@ -23,6 +25,8 @@ export interface RegistryOptions extends TransportOptions, RetryOptions, Credent
   readonly trustedRealms?: readonly string[]
   /** Largest manifest, index or list, in bytes. Default 4 MiB. */
   readonly maxManifest?: number
+  /** The `registries.conf` to use. Default: that of the user or system, see {@link readRegistriesConfig}. */
+  readonly registriesConfig?: RegistriesConfig
   readonly onRetry?: (notice: RetryNotice) => void
   readonly signal?: AbortSignal
 }
@@ -47,32 +51,31 @@ const schema1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\+/
  */
 export class RegistryClient implements ImageSource {
   readonly reference: Reference
-  readonly #endpoint: Endpoint
+  /** Where to ask, the registry itself last. */
+  readonly #endpoints: readonly Endpoint[]
+  /** The first that had what was asked for. */
+  #chosen: Endpoint | undefined
   readonly #limit: number
   readonly #signal: AbortSignal
 
-  private constructor(reference: Reference, endpoint: Endpoint, options: RegistryOptions) {
+  private constructor(reference: Reference, endpoints: readonly Endpoint[], options: RegistryOptions) {
     this.reference = reference
-    this.#endpoint = endpoint
+    this.#endpoints = endpoints
     this.#limit = options.maxManifest ?? defaultMaxManifest
     this.#signal = options.signal ?? new AbortController().signal
   }
 
   /**
-   * Looks for credentials; nothing is sent yet.
+   * Looks for mirrors and credentials; nothing is sent yet.
    *
-   * @throws {@link ComposefsError} `ERR_REGISTRY_CREDENTIALS`, `ERR_REGISTRY_CERTIFICATE`, `ERR_ARGUMENT`
+   * @throws {@link ComposefsError} `ERR_REGISTRY_CONFIG`, `ERR_REGISTRY_BLOCKED`, `ERR_REGISTRY_CREDENTIALS`,
+   * `ERR_ARGUMENT`
    */
   static async open(reference: Reference, options: RegistryOptions = {}): Promise<RegistryClient> {
-    const credentials = await findCredentials(reference, options, options.signal)
-    const endpoint = new Endpoint({
-      ...options,
-      host: registryHost(reference),
-      repository: reference.repository,
-      credentials,
-      trustedRealms: options.trustedRealms ?? [],
-    })
-    return new RegistryClient(reference, endpoint, options)
+    const places = placesOf(reference, options.registriesConfig ?? readRegistriesConfig())
+    const endpoints: Endpoint[] = []
+    for (const [i, place] of places.entries()) endpoints.push(await openPlace(place, i < places.length - 1, options))
+    return new RegistryClient(reference, endpoints, options)
   }
 
   /** `quay.io/fedora/fedora:latest` */
@@ -128,7 +131,7 @@ export class RegistryClient implements ImageSource {
    * @param what what to call it in messages
    */
   blob(blob: BlobDescriptor, what = 'the blob'): BlobStream {
-    return new BlobStream(this.#endpoint, blob, this.#subject(what, blob.digest))
+    return new BlobStream(this.#chosen ?? this.#endpoints.at(-1)!, blob, this.#subject(what, blob.digest))
   }
 
   /**
@@ -191,7 +194,7 @@ export class RegistryClient implements ImageSource {
 
   /** Ends all connections. */
   async close(): Promise<void> {
-    await this.#endpoint.close()
+    await Promise.all(this.#endpoints.map((endpoint) => endpoint.close()))
   }
 
   get #wanted(): string {
@@ -205,10 +208,14 @@ export class RegistryClient implements ImageSource {
 
   async #head(path: string, headers: Record<string, string>, subject: Subject) {
     const signal = this.#signal
-    const { response } = await this.#endpoint.retrier(signal).run(async () => {
-      const url = await this.#endpoint.url(path, signal, subject)
-      return this.#endpoint.send(url, { method: 'HEAD', headers, allow: [404], signal, subject })
-    })
+    const { response } = await this.#ask((endpoint) =>
+      endpoint.retrier(signal).run(async () => {
+        const url = await endpoint.url(path, signal, subject)
+        // A mirror that lacks it proves nothing.
+        const allow = endpoint === (this.#chosen ?? this.#endpoints.at(-1)) ? [404] : []
+        return endpoint.send(url, { method: 'HEAD', headers, allow, signal, subject })
+      }),
+    )
     response.body.on('error', () => {}).destroy()
     if (response.statusCode === 404) return undefined
     const { 'docker-content-digest': digest, 'content-length': size } = response.headers
@@ -224,13 +231,33 @@ export class RegistryClient implements ImageSource {
     subject: Subject,
   ): Promise<{ bytes: Buffer; answer: Answer }> {
     const signal = this.#signal
-    const endpoint = this.#endpoint
-    return endpoint.retrier(signal).run(async () => {
-      const answer = await endpoint.send(await endpoint.url(path, signal, subject), { ...request, signal, subject })
-      const { idleTimeout } = endpoint.transport
-      const bytes = await readBounded(answer.response, this.#limit, idleTimeout, subject, answer.url.host, signal)
-      return { bytes, answer }
-    })
+    return this.#ask((endpoint) =>
+      endpoint.retrier(signal).run(async () => {
+        const answer = await endpoint.send(await endpoint.url(path, signal, subject), { ...request, signal, subject })
+        const { idleTimeout } = endpoint.transport
+        const bytes = await readBounded(answer.response, this.#limit, idleTimeout, subject, answer.url.host, signal)
+        return { bytes, answer }
+      }),
+    )
+  }
+
+  /** Asks one place after the other, and from then on the one that answered: blobs are where their manifest is. */
+  async #ask<T>(question: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+    const last = this.#chosen ?? this.#endpoints.at(-1)!
+    const mirrors = this.#chosen === undefined ? this.#endpoints.slice(0, -1) : []
+    for (const mirror of mirrors) {
+      try {
+        const answer = await question(mirror)
+        this.#chosen = mirror
+        return answer
+      } catch {
+        // A mirror may be incomplete or gone; the registry itself has the last word.
+        this.#signal.throwIfAborted()
+      }
+    }
+    const answer = await question(last)
+    this.#chosen = last
+    return answer
   }
 
   /** A list and all its further pages (RFC 8288, rel=next), as long as they are on the same server. */
@@ -242,7 +269,7 @@ export class RegistryClient implements ImageSource {
       const link = [answer.response.headers['link'] ?? []].flat().join(', ')
       const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link)?.[1]
       if (next === undefined) return
-      const base = await this.#endpoint.url('', this.#signal, subject)
+      const base = await this.#chosen!.url('', this.#signal, subject)
       const url = URL.canParse(next, answer.url.href) ? new URL(next, answer.url) : undefined
       if (url === undefined || url.origin !== base.origin || !url.pathname.startsWith(base.pathname)) {
         throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the list goes on in another place')
@@ -251,6 +278,25 @@ export class RegistryClient implements ImageSource {
     }
     throw failure('ERR_REGISTRY_PROTOCOL', subject, `the list has more than ${maxPages} pages`)
   }
+}
+
+async function openPlace(place: Place, mirror: boolean, options: RegistryOptions): Promise<Endpoint> {
+  const { creds, authFile, trustedRealms = [], retryTimes, tlsVerify = !place.insecure } = options
+  const lookIn = {
+    // They were given for the registry that was named.
+    ...(place.own && creds !== undefined && { creds }),
+    ...(authFile !== undefined && { authFile }),
+  }
+  return new Endpoint({
+    ...options,
+    host: registryHost(place),
+    repository: place.repository,
+    credentials: await findCredentials(place, lookIn, options.signal),
+    tlsVerify,
+    trustedRealms,
+    // There are others to ask.
+    ...(mirror && { retryTimes: Math.min(1, retryTimes ?? 1) }),
+  })
 }
 
 /** What a manifest says about itself counts; the header of old registries is often only `application/json`. */
