@@ -16,8 +16,7 @@ import { Archive } from './archive.ts'
 import { type LayerOptions, type LayerReceiver, receiveLayer, type StoredLayer } from './layer.ts'
 import { hostPlatform, type Platform } from './manifest.ts'
 import { tagRef } from './names.ts'
-import { type ImageParts, type PublishedImage, prepareImage } from './publish.ts'
-import type { TreeOptions } from './tree.ts'
+import { type ImageParts, type PublishedImage, type PublishOptions, prepareImage } from './publish.ts'
 
 /** What an import tells while it goes on. Library code prints nothing. */
 export type ImportEvent =
@@ -34,7 +33,10 @@ export type ImportEvent =
   | { readonly type: 'image'; readonly image: PublishedImage }
 
 /** Options of {@link importArchive}. */
-export interface ImportOptions extends TreeOptions, ArchiveReaderOptions, Pick<LayerOptions, 'decompressor' | 'tar'> {
+export interface ImportOptions
+  extends PublishOptions,
+    ArchiveReaderOptions,
+    Pick<LayerOptions, 'decompressor' | 'tar'> {
   /** Tag for the image; of several in the archive it chooses the one. Default: the names in the archive. */
   readonly name?: string
   /** The one to take of several in the archive, by its name there. Default: the one called `name`. */

@@ -21,10 +21,9 @@ import {
   parseManifest,
 } from './manifest.ts'
 import { tagRef } from './names.ts'
-import { type PublishedImage, publishImage } from './publish.ts'
+import { type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
 import { type LayerEvent, LayerPuller, type WantedLayer } from './pull-layers.ts'
 import type { ImageSource, SourceManifest } from './source.ts'
-import type { TreeOptions } from './tree.ts'
 
 /** What a pull tells while it goes on. Library code prints nothing. */
 export type PullEvent =
@@ -38,7 +37,7 @@ export type PullEvent =
   | { readonly type: 'image'; readonly image: PublishedImage }
 
 /** Options of {@link pullImage}. */
-export interface PullOptions extends TreeOptions, Pick<LayerOptions, 'decompressor' | 'tar'> {
+export interface PullOptions extends PublishOptions, Pick<LayerOptions, 'decompressor' | 'tar'> {
   /** Tag for the image. Default: none, so that only its digest leads to it. */
   readonly name?: string
   /** Which image of an index. Default: that of this machine. */

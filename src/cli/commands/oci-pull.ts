@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import { ComposefsError } from '../../errors.ts'
 import { parsePlatform } from '../../oci/manifest.ts'
 import { manifestStream } from '../../oci/names.ts'
+import type { PublishedImage } from '../../oci/publish.ts'
 import { pull } from '../../oci/transports.ts'
 import { withNewRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
@@ -21,6 +22,7 @@ interface PullFlags extends TreeFlags {
   readonly parallel?: string
   readonly timeout?: string
   readonly progress: ProgressMode
+  readonly expectedDigest?: string
   readonly json?: true
 }
 
@@ -40,7 +42,8 @@ export function addOciPullCommand(oci: Command): void {
     .option('--retry-times <n>', 'how often a request is tried again; default: 5')
     .option('--timeout <seconds>', 'how long to wait for the next byte; default: 60')
     .option('--parallel <n>', 'layers that are fetched at once; default: 4')
-    .addOption(treeOptions.bootable())
+    .option('--bootable', 'make a boot image as well')
+    .option('--expected-digest <hex>', 'with --bootable: find the way to make the boot image that has this id')
     .addOption(treeOptions.xattrs())
     .addOption(treeOptions.root())
     .addOption(treeOptions.implicitParents())
@@ -57,7 +60,12 @@ export function addOciPullCommand(oci: Command): void {
 }
 
 async function pullOne(image: string, name: string, flags: PullFlags, command: Command, signal: AbortSignal) {
-  const options = { ...treeOptionsOf(flags), ...registryOptions(flags), name, signal }
+  const { expectedDigest } = flags
+  if (expectedDigest !== undefined && !flags.bootable) {
+    throw new ComposefsError('ERR_ARGUMENT', '--expected-digest takes --bootable')
+  }
+  const tree = { ...treeOptionsOf(flags), ...(expectedDigest !== undefined && { expectedDigest }) }
+  const options = { ...tree, ...registryOptions(flags), name, signal }
   await withNewRepository(command, async (repository) => {
     const report = makePullReport(flags.progress)
     const sums = new LayerSums(repository)
@@ -69,12 +77,14 @@ async function pullOne(image: string, name: string, flags: PullFlags, command: C
       },
       onRetry: (notice) => report.retry(notice),
     }).finally(() => report.end())
-    const { manifestDigest, configDigest, images, imageId } = pulled
+    const { manifestDigest, configDigest, images, imageId, boot } = pulled
     const { newObjects, presentObjects, newBytes, inlineBytes } = sums
     if (flags.json) {
       const byVersion = Object.fromEntries([...images].map(([version, id]) => [`v${version}`, id.hex]))
       const objects = { newObjects, presentObjects, newBytes, inlineBytes }
-      return printJson({ manifestDigest, configDigest, imageId: imageId.hex, images: byVersion, tags: [name], objects })
+      const ids = { imageId: imageId.hex, images: byVersion, bootImageId: boot?.id.hex ?? null }
+      await printJson({ manifestDigest, configDigest, ...ids, tags: [name], objects })
+      return checkFound(pulled, expectedDigest)
     }
     const verity = repository.hasStream(manifestStream(manifestDigest))
     await printLine(`manifest ${manifestDigest}`)
@@ -83,6 +93,19 @@ async function pullOne(image: string, name: string, flags: PullFlags, command: C
     await printLine(`tagged   ${name}`)
     const counts = `${newObjects} new + ${presentObjects} already present objects`
     await printLine(`objects  ${counts}; ${binarySize(newBytes)} stored, ${binarySize(inlineBytes)} inlined`)
+    checkFound(pulled, expectedDigest)
+    if (boot === undefined) return
+    const made = expectedDigest === undefined ? '' : ` (xattr-mode=${boot.xattrs}, format-version=V${boot.version})`
+    await printLine(`Boot image: ${boot.id.hex}${made}`)
+  })
+}
+
+/** The pull is done all the same. */
+function checkFound({ boot }: PublishedImage, expectedDigest: string | undefined): void {
+  if (expectedDigest === undefined || boot !== undefined) return
+  throw new ComposefsError('ERR_NOT_FOUND', 'no boot image has the expected digest', {
+    path: expectedDigest,
+    hint: 'tried 4 combinations: xattr modes allowlist-only and keep-user-xattrs, formats 1 and 2',
   })
 }
 

@@ -12,7 +12,7 @@ import {
   tagImage,
   untagImage,
 } from '../../oci/image.ts'
-import { imageRef } from '../../oci/names.ts'
+import { bootRef } from '../../oci/names.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
@@ -74,7 +74,7 @@ export function addOciCommands(oci: Command): void {
         if (flags.manifest) return print(Buffer.concat([manifestBytes, Buffer.from('\n')]))
         if (flags.config) return print(Buffer.concat([configBytes, Buffer.from('\n')]))
         const version = repository.formats.default
-        const boot = imageRef(version).replace('composefs.image', 'composefs.image.boot')
+        const boot = bootRef(version, 'allowlist-only')
         return printJson({
           manifest: manifestBytes.toString(),
           config: configBytes.toString(),

@@ -3,10 +3,11 @@
  *
  * @packageDocumentation
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { ComposefsError } from '../../errors.ts'
+import { isLoopback } from './hosts.ts'
 
 /** What TLS needs to know, as `tls.connect` takes it. */
 export interface Certificates {
@@ -32,10 +33,8 @@ const systemBundles = [
  */
 export function certificatesFor(host: string, directory?: string): Certificates {
   const found = directory === undefined ? standard(host) : readDirectory(directory)
-  const environment = process.env['SSL_CERT_FILE'] ?? process.env['NODE_EXTRA_CA_CERTS']
-  const system = [...systemBundles, ...(environment === undefined ? [] : [environment])].flatMap((file) =>
-    readable(file),
-  )
+  // No public authority vouches for this machine, and reading all of them takes its time.
+  const system = isLoopback(host) ? [] : systemFiles().flatMap((file) => readable(file))
   const extra = [...system, ...(found?.ca ?? [])]
   return { ca: extra.length === 0 ? undefined : [...rootCertificates, ...extra], client: found?.client ?? [] }
 }
@@ -71,6 +70,13 @@ function readDirectory(directory: string): Found {
       cause,
     })
   }
+}
+
+/** The first bundle that there is, and what the environment names. */
+function systemFiles(): string[] {
+  const { SSL_CERT_FILE, NODE_EXTRA_CA_CERTS } = process.env
+  const bundle = SSL_CERT_FILE ?? systemBundles.find((file) => existsSync(file))
+  return [bundle, NODE_EXTRA_CA_CERTS].filter((file) => file !== undefined && file !== '') as string[]
 }
 
 function readable(file: string): string[] {
