@@ -53,6 +53,9 @@ export const errorCodes = {
   ERR_USR_MISSING: 'the image has no /usr directory to take the root metadata from',
   ERR_NOT_FOUND: 'what was asked for does not exist',
   ERR_NOT_DIRECTORY: 'what was asked for is not a directory',
+  // directory on disk
+  ERR_SOURCE_CHANGED: 'a file or directory changed while it was read',
+  ERR_SOURCE_MOUNT: 'a directory goes on in another file system',
   // EROFS
   ERR_EROFS_LIMIT: 'the tree exceeds a limit of the image format',
   ERR_EROFS_INVALID: 'the image is damaged',

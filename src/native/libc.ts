@@ -14,6 +14,11 @@ export const lockOperation = { shared: 1, exclusive: 2, nonBlocking: 4, unlock: 
 export const atCurrentDirectory = -100
 export const atSymlinkFollow = 0x400
 
+/** `O_CLOEXEC`, which Node adds by itself; `AT_EMPTY_PATH` and `STATX_BASIC_STATS` of statx(2). */
+const closeOnExec = 0o2000000
+const atEmptyPath = 0x1000
+const statxBasic = 0x7ff
+
 /** System calls. Each returns 0, or the errno of its failure. */
 export interface Libc {
   flock(fd: number, operation: number): number
@@ -22,6 +27,15 @@ export interface Libc {
   linkat(oldDirectory: number, oldPath: string, newDirectory: number, newPath: string, flags: number): number
   /** Runs on another thread, for it may take seconds. */
   syncfs(fd: number): Promise<number>
+  /** Returns the descriptor, or minus the errno. The name is ASCII. */
+  openat(directory: number, name: string, flags: number): number
+  /** Of an open inode, all basic fields; `result` has 256 bytes. */
+  statx(fd: number, result: Uint8Array): number
+  /** Of a descriptor (not one of O_PATH), or of a path. Returns the length, or minus the errno, like the next two. */
+  listxattr(file: number | string, list: Buffer): number
+  /** `name` ends in NUL. */
+  getxattr(file: number | string, name: Buffer, value: Buffer): number
+  setxattr(file: number | string, name: Buffer, value: Buffer): number
 }
 
 interface Koffi {
@@ -83,7 +97,18 @@ function bind(koffi: Koffi): Libc {
   const ioctl = library.func('int ioctl(int fd, unsigned long request, void *argument)')
   const linkat = library.func('int linkat(int from, const char *old, int to, const char *name, int flags)')
   const syncfs = library.func('int syncfs(int fd)')
+  const flistxattr = library.func('intptr_t flistxattr(int fd, void *list, size_t size)')
+  const listxattr = library.func('intptr_t listxattr(const char *path, void *list, size_t size)')
+  const fgetxattr = library.func('intptr_t fgetxattr(int fd, const void *name, void *value, size_t size)')
+  const getxattr = library.func('intptr_t getxattr(const char *path, const void *name, void *value, size_t size)')
+  const fsetxattr = library.func('int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)')
+  const setxattr = library.func(
+    'int setxattr(const char *path, const void *name, const void *value, size_t size, int flags)',
+  )
+  const openat = library.func('int openat(int directory, const char *name, int flags)')
+  const statx = library.func('int statx(int fd, const char *path, int flags, unsigned int mask, void *result)')
   const errno = (result: number): number => (result < 0 ? koffi.errno() : 0)
+  const length = (result: number): number => (result < 0 ? -koffi.errno() : result)
   return {
     flock: (fd, operation) => errno(flock(fd, operation)),
     ioctl: (fd, request, argument) => errno(ioctl(fd, request, argument)),
@@ -95,5 +120,12 @@ function bind(koffi: Koffi): Libc {
           else reject(error)
         })
       }),
+    openat: (directory, name, flags) => length(openat(directory, name, flags | closeOnExec)),
+    statx: (fd, result) => errno(statx(fd, '', atEmptyPath, statxBasic, result)),
+    listxattr: (file, list) => length((typeof file === 'number' ? flistxattr : listxattr)(file, list, list.length)),
+    getxattr: (file, name, value) =>
+      length((typeof file === 'number' ? fgetxattr : getxattr)(file, name, value, value.length)),
+    setxattr: (file, name, value) =>
+      length((typeof file === 'number' ? fsetxattr : setxattr)(file, name, value, value.length, 0)),
   }
 }

@@ -105,11 +105,11 @@ export class ObjectDirectory implements ObjectStore {
    * Stores contents, unless they are stored already. A file that has their name and the wrong size (as a crash before
    * the sync leaves behind) is replaced.
    *
+   * @param id the id of these bytes, where it was computed elsewhere
    * @throws {@link ComposefsError} `ERR_NO_SPACE`, `ERR_REPOSITORY_READONLY`, `ERR_REPOSITORY_VERITY`,
    * `ERR_NATIVE_MISSING` (fs-verity is required and koffi missing), `ERR_IO`; the store is unchanged then
    */
-  put(bytes: Buffer): ObjectId {
-    const id = fsverityDigest(this.algorithm, bytes)
+  put(bytes: Buffer, id: ObjectId = fsverityDigest(this.algorithm, bytes)): ObjectId {
     if (this.#known.has(id.hex)) {
       this.stats.presentObjects++
       return id

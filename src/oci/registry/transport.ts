@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import type { Dispatcher } from 'undici'
 import { certificatesFor } from './certificates.ts'
 import { networkFailure, type Subject } from './failures.ts'
 import { isLoopback } from './hosts.ts'
@@ -39,7 +39,7 @@ export class Transport {
   readonly #host: string
   readonly #options: TransportOptions
   /** Our own certificate is for the registry alone, not for those that it sends us to. */
-  readonly #dispatchers = new Map<'registry' | 'other' | 'loopback', Dispatcher>()
+  readonly #dispatchers = new Map<'registry' | 'other' | 'loopback', Promise<Dispatcher>>()
 
   constructor(host: string, options: TransportOptions = {}) {
     this.tlsVerify = options.tlsVerify ?? true
@@ -56,7 +56,8 @@ export class Transport {
   async send(url: URL, { method, headers, body, signal, subject }: TransportRequest): Promise<Response> {
     signal.throwIfAborted()
     try {
-      return await this.#dispatcher(url).request({
+      const dispatcher = await this.#dispatcher(url)
+      return await dispatcher.request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,
@@ -75,26 +76,31 @@ export class Transport {
 
   /** Ends all connections. */
   async close(): Promise<void> {
-    await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()))
+    await Promise.all([...this.#dispatchers.values()].map(async (dispatcher) => (await dispatcher).destroy()))
   }
 
-  #dispatcher({ host }: URL): Dispatcher {
-    const kind = isLoopback(host) ? 'loopback' : host === this.#host ? 'registry' : 'other'
-    const key = host === this.#host ? 'registry' : kind
+  #dispatcher({ host }: URL): Promise<Dispatcher> {
+    const own = host === this.#host
+    const key = own ? 'registry' : isLoopback(host) ? 'loopback' : 'other'
     const known = this.#dispatchers.get(key)
     if (known !== undefined) return known
+    const made = this.#connect(own, isLoopback(host))
+    this.#dispatchers.set(key, made)
+    return made
+  }
+
+  async #connect(own: boolean, loopback: boolean): Promise<Dispatcher> {
     const { ca, client } = certificatesFor(this.#host, this.#options.certDir)
-    const [own] = client
+    const [shown] = own ? client : []
     const tls = {
       rejectUnauthorized: this.tlsVerify,
       ...(ca !== undefined && { ca: [...ca] }),
-      ...(key === 'registry' && own !== undefined && { cert: own.cert, key: own.key }),
+      ...(shown !== undefined && { cert: shown.cert, key: shown.key }),
     }
     const connect = { ...tls, timeout: this.#options.connectTimeout ?? 20_000 }
+    // Loaded late: most programs that use this package never talk to a registry.
+    const { Agent, EnvHttpProxyAgent } = await import('undici')
     // As in curl and Go, a proxy has no business with this machine.
-    const made =
-      kind === 'loopback' ? new Agent({ connect }) : new EnvHttpProxyAgent({ connect, requestTls: tls as object })
-    this.#dispatchers.set(key, made)
-    return made
+    return loopback ? new Agent({ connect }) : new EnvHttpProxyAgent({ connect, requestTls: tls })
   }
 }
