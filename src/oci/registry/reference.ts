@@ -87,6 +87,8 @@ function hostOf(text: string): string | undefined {
 }
 
 function invalid(text: string, why: string, hint = 'write it like quay.io/fedora/fedora:latest'): ComposefsError {
-  const shown = JSON.stringify(text.length > 300 ? `${text.slice(0, 300)}…` : text)
+  // Some put a password in front of the host, as in a URL.
+  const safe = text.replace(/^[^/]*:[^/]*@(?!sha256:)/, '…@')
+  const shown = JSON.stringify(safe.length > 300 ? `${safe.slice(0, 300)}…` : safe)
   return new ComposefsError('ERR_OCI_REFERENCE', `not a reference to an image: ${shown}: ${why}`, { hint })
 }
