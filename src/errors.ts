@@ -76,11 +76,25 @@ export const errorCodes = {
   ERR_OCI_MEDIA_TYPE: 'the media type is not supported',
   ERR_OCI_NAME: 'a tag or reference name is not allowed',
   ERR_OCI_NOT_FOUND: 'the image is not in the repository',
+  ERR_OCI_REFERENCE: 'a reference to an image cannot be read',
   // SELinux
   ERR_SELINUX_POLICY: 'the SELinux policy of a tree cannot be used',
   ERR_SELINUX_REGEX: 'a regular expression of an SELinux policy cannot be used',
+  // registries
+  ERR_REGISTRY_NOT_FOUND: 'the registry does not have it',
+  ERR_REGISTRY_UNAUTHORIZED: 'the registry wants credentials, or others',
+  ERR_REGISTRY_FORBIDDEN: 'the registry does not allow it with these credentials',
+  ERR_REGISTRY_RATE_LIMITED: 'the registry allows no more requests for now',
+  ERR_REGISTRY_UNREACHABLE: 'the registry cannot be reached, or fails again and again',
+  ERR_REGISTRY_CERTIFICATE: 'the certificate of the registry is not trusted',
+  ERR_REGISTRY_STALLED: 'the registry sends nothing any more',
+  ERR_REGISTRY_PROTOCOL: 'the registry answers with something that the protocol does not allow',
+  ERR_REGISTRY_BLOCKED: 'the configuration of this machine forbids the registry',
+  ERR_REGISTRY_CREDENTIALS: 'stored credentials cannot be read',
+  ERR_REGISTRY_CONFIG: 'a registries.conf cannot be used',
   // the rest
   ERR_ARGUMENT: 'an argument is not allowed',
+  ERR_INTERRUPTED: 'the user interrupted the work',
   ERR_IO: 'the operating system refused an operation',
   ERR_STREAM_ORDER: 'records arrived in an order that no stage produces',
 } as const

@@ -12,14 +12,17 @@ import { makeProgram } from './program.ts'
 
 const usageErrors: ReadonlySet<string> = new Set(['ERR_ARGUMENT', 'ERR_DIGEST_SYNTAX'])
 
-/** Reports an error once and sets the exit status: 2 for wrong usage, 1 for everything else unless the command says. */
+/**
+ * Reports an error once and sets the exit status: 2 for wrong usage, 130 after Ctrl-C, for everything else 1 or what the
+ * command says.
+ */
 function report(error: unknown): void {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : 2
     return
   }
   const { code, message } = describe(error)
-  process.exitCode = usageErrors.has(code) ? 2 : exitStatus.failure
+  process.exitCode = usageErrors.has(code) ? 2 : code === 'ERR_INTERRUPTED' ? 130 : exitStatus.failure
   note(`Error: ${message} [${code}]`)
   if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`)
   if (process.env['NODE_DEBUG']?.includes('composefs')) console.error(error)

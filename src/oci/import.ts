@@ -16,8 +16,7 @@ import { Archive } from './archive.ts'
 import { type LayerOptions, type LayerReceiver, receiveLayer, type StoredLayer } from './layer.ts'
 import { hostPlatform, type Platform } from './manifest.ts'
 import { tagRef } from './names.ts'
-import { type ImageParts, type PublishedImage, prepareImage } from './publish.ts'
-import type { TreeOptions } from './tree.ts'
+import { type ImageParts, type PublishedImage, type PublishOptions, prepareImage } from './publish.ts'
 
 /** What an import tells while it goes on. Library code prints nothing. */
 export type ImportEvent =
@@ -34,9 +33,14 @@ export type ImportEvent =
   | { readonly type: 'image'; readonly image: PublishedImage }
 
 /** Options of {@link importArchive}. */
-export interface ImportOptions extends TreeOptions, ArchiveReaderOptions, Pick<LayerOptions, 'decompressor' | 'tar'> {
+export interface ImportOptions
+  extends PublishOptions,
+    ArchiveReaderOptions,
+    Pick<LayerOptions, 'decompressor' | 'tar'> {
   /** Tag for the image; of several in the archive it chooses the one. Default: the names in the archive. */
   readonly name?: string
+  /** The one to take of several in the archive, by its name there. Default: the one called `name`. */
+  readonly select?: string
   /** Which image of a multi-platform archive. Default: that of this machine. */
   readonly platform?: Platform
   readonly onEvent?: (event: ImportEvent) => void
@@ -83,7 +87,7 @@ export async function importArchive(
     await taker.abort(error as Error)
     throw error
   }
-  const chosen = choose(taker.archive.images(options.platform ?? hostPlatform()), options.name)
+  const chosen = choose(taker.archive.images(options.platform ?? hostPlatform()), options)
   // All or none: what one of them fails with leaves nothing of the others.
   const prepared = chosen.map((parts) => prepareImage(repository, parts, options))
   signal?.throwIfAborted()
@@ -105,13 +109,15 @@ function abortable(reader: ArchiveReader, signal: AbortSignal): ArchiveReader {
   return reader
 }
 
-/** One image takes the name; of several it must be the name of one. */
-function choose(images: readonly ImageParts[], name: string | undefined): ImageParts[] {
-  if (name === undefined) return [...images]
-  if (images.length === 1) return [{ ...images[0]!, tags: [name] }]
-  const image = images.find(({ tags }) => tags.includes(name))
-  if (image !== undefined) return [{ ...image, tags: [name] }]
-  throw new ComposefsError('ERR_OCI_NOT_FOUND', `the archive holds ${images.length} images, none called ${name}`, {
+/** One image takes the name; of several it must be the name of one, unless one is selected. */
+function choose(images: readonly ImageParts[], { name, select = name }: ImportOptions): ImageParts[] {
+  const renamed = (image: ImageParts): ImageParts => (name === undefined ? image : { ...image, tags: [name] })
+  if (select === undefined) return [...images]
+  // Tools leave the host or the library/ out, or not: a lone image is the one that is meant.
+  if (images.length === 1) return [renamed(images[0]!)]
+  const image = images.find(({ tags }) => tags.includes(select))
+  if (image !== undefined) return [renamed({ ...image, tags: [select] })]
+  throw new ComposefsError('ERR_OCI_NOT_FOUND', `the archive holds ${images.length} images, none called ${select}`, {
     hint: `leave the name out to import all, or choose one of: ${images.flatMap(({ tags }) => tags).join(', ')}`,
   })
 }

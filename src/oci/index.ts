@@ -3,7 +3,9 @@
  *
  * @packageDocumentation
  */
+export { type BootImage, findBootImage, makeBootImages } from './boot.ts'
 export { catStream } from './cat.ts'
+export { DirectorySource } from './directory-source.ts'
 export { type Document, readDocument } from './document.ts'
 export {
   imageTree,
@@ -26,6 +28,7 @@ export {
   type Descriptor,
   hostPlatform,
   type ImageConfig,
+  isIndex,
   type Manifest,
   makeManifest,
   mediaTypes,
@@ -36,5 +39,10 @@ export {
   parsePlatform,
 } from './manifest.ts'
 export { configStream, layerStream, manifestStream, tagRef } from './names.ts'
-export { type ImageParts, type PublishedImage, publishImage } from './publish.ts'
+export { type ImageParts, type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
+export { type PullEvent, type PullOptions, pullImage } from './pull.ts'
+export type { LayerEvent } from './pull-layers.ts'
+export * from './registry/index.ts'
+export type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'
+export { openSource, type PullByNameOptions, pull } from './transports.ts'
 export { layersToTree, storeImage, type TreeOptions } from './tree.ts'

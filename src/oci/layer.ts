@@ -46,6 +46,8 @@ export interface StoredLayer {
   readonly size: number
   /** Bytes of the tar. */
   readonly tarSize: number
+  /** Bytes of the tar that are in the splitstream itself, and not in objects of their own. */
+  readonly inlineSize: number
   readonly compression: Compression
   /** The splitstream that represents it. */
   readonly id: ObjectId
@@ -110,12 +112,14 @@ function layerStages(repository: Repository, options: LayerOptions) {
   const finish = async (): Promise<StoredLayer> => {
     // One verifier keeps one promise: of a plain tar that is the blob's digest.
     if (diffId !== undefined && layer.digest !== diffId) throw wrongDiffId(name, diffId, layer.digest!)
-    const known = await settle(repository, layer.digest!, await sink.result)
+    const stream = await sink.result
+    const known = await settle(repository, layer.digest!, stream)
     return {
       diffId: layer.digest!,
       digest: blob.digest!,
       size: blob.size,
       tarSize: layer.size,
+      inlineSize: stream.inlineSize,
       compression: decompress?.compression ?? 'none',
       ...known,
     }

@@ -14,6 +14,8 @@ export interface Descriptor {
   readonly size: number
   readonly platform: Platform | undefined
   readonly annotations: Readonly<Record<string, string>>
+  /** Where else it is to be had. */
+  readonly urls?: readonly string[] | undefined
 }
 
 /** What an image runs on. */
@@ -48,6 +50,12 @@ const indexTypes = new Set([
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
 ])
+/** What to ask a registry for, the usual ones first: OCI and Docker schema 2, image manifests and indexes. */
+export const manifestTypes: readonly string[] = [
+  mediaTypes.manifest,
+  ...indexTypes,
+  'application/vnd.docker.distribution.manifest.v2+json',
+]
 const configTypes = new Set<string>([mediaTypes.config, 'application/vnd.docker.container.image.v1+json'])
 const oci = 'application/vnd.oci.image.layer.'
 const docker = 'application/vnd.docker.image.rootfs.'
@@ -64,7 +72,7 @@ const layerTypes: ReadonlyMap<string, Compression> = new Map<string, Compression
 ])
 
 /** Whether the blob behind a descriptor is a list of manifests. */
-export const isIndex = ({ mediaType }: Descriptor): boolean => indexTypes.has(mediaType)
+export const isIndex = ({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean => indexTypes.has(mediaType)
 
 /** Whether a manifest describes a container image, and not some other artifact. */
 export const isContainerImage = ({ config }: Manifest): boolean => configTypes.has(config.mediaType)
@@ -198,6 +206,7 @@ function descriptor(json: JsonReader, value: unknown, field: string): Descriptor
     size: json.size(object['size'], `${field}.size`),
     platform: platformOf(json, object['platform'], `${field}.platform`),
     annotations: annotationsOf(json, object['annotations'], `${field}.annotations`),
+    ...(object['urls'] != null && { urls: json.strings(object['urls'], `${field}.urls`) }),
   }
 }
 

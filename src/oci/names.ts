@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import { encodeTag } from '../repository/names.ts'
+import type { XattrFilter } from '../tree/transform.ts'
 
 /** Content id of a layer's stream. */
 export const layerStream = (diffId: string): string => `oci-layer-${diffId}`
@@ -26,6 +27,12 @@ export const imageRefPrefix = 'composefs.image'
 
 /** The name under which a config stream refers to the image of a format. V0 and V1 are one epoch. */
 export const imageRef = (version: ErofsVersion): string => (version === 2 ? imageRefPrefix : `${imageRefPrefix}.v1`)
+
+/** The same for a boot image; that of the default filter of extended attributes has the plain name. */
+export function bootRef(version: ErofsVersion, xattrs: XattrFilter): string {
+  const name = imageRef(version).replace(imageRefPrefix, `${imageRefPrefix}.boot`)
+  return xattrs === 'allowlist-only' ? name : `${name}.xattrs=${xattrs}`
+}
 
 /** The name under which a manifest stream refers to its config. */
 export const configRef = (digest: string): string => `config:${digest}`

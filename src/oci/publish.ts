@@ -10,9 +10,11 @@ import type { Repository } from '../repository/repository.ts'
 import type { Transaction } from '../repository/transaction.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import { encodeSplitstream } from '../streams/splitstream-writer.ts'
+import { type BootImage, findBootImage, makeBootImages } from './boot.ts'
 import { readDocument } from './document.ts'
 import { parseConfig } from './manifest.ts'
 import {
+  bootRef,
   configRef,
   configStream,
   imageRef,
@@ -36,6 +38,14 @@ export interface ImageParts {
   readonly tags: readonly string[]
 }
 
+/** How an image is published. */
+export interface PublishOptions extends TreeOptions {
+  /** Make boot images as well, in all formats. The plain images are the same with and without. */
+  readonly bootable?: boolean
+  /** Instead of that, look for the boot image that has this id (hex), see {@link findBootImage}. */
+  readonly expectedDigest?: string
+}
+
 /** A published image. */
 export interface PublishedImage {
   readonly manifestDigest: string
@@ -45,6 +55,8 @@ export interface PublishedImage {
   readonly imageId: ObjectId
   /** All formats that were made. */
   readonly images: ReadonlyMap<ErofsVersion, ObjectId>
+  /** The boot image of the default format, or the one that was looked for and found. */
+  readonly boot: BootImage | undefined
   readonly tags: readonly string[]
 }
 
@@ -64,7 +76,7 @@ export interface PreparedImage {
 export async function publishImage(
   repository: Repository,
   parts: ImageParts,
-  options: TreeOptions = {},
+  options: PublishOptions = {},
 ): Promise<PublishedImage> {
   const prepared = prepareImage(repository, parts, options)
   await repository.transaction((transaction) => prepared.link(transaction))
@@ -72,40 +84,57 @@ export async function publishImage(
 }
 
 /** The first part of {@link publishImage}, for those who publish several images at once. Throws as it does. */
-export function prepareImage(repository: Repository, parts: ImageParts, options: TreeOptions = {}): PreparedImage {
+export function prepareImage(repository: Repository, parts: ImageParts, options: PublishOptions = {}): PreparedImage {
   const { manifest, config, layers, tags } = parts
   const refs = tags.map((tag) => tagRef(tag))
   const { diffIds } = parseConfig(config)
   const ids = diffIds.map((diffId) => layers.get(diffId) ?? missing(diffId))
-  const fileSystem = layersToTree(repository, ids, options)
+  const fileSystem = layersToTree(repository, ids, { ...options, bootable: false })
   const versions = [repository.formats.default, ...repository.formats.extra]
   const images = new Map(versions.map((version) => [version, storeImage(repository, fileSystem, version)]))
+  const boots = bootImages(repository, ids, options)
 
   const manifestDigest = sha256(manifest)
   const configDigest = sha256(config)
   const layerRefs = new Map(diffIds.map((diffId, i) => [diffId, ids[i]!]))
   const configId = putDocument(repository, configStream(configDigest), contentTypes.config, config, [
     ...layerRefs,
-    ...imageRefs(images, existingImageRefs(repository, configDigest)),
+    ...imageRefs(images, boots, existingImageRefs(repository, configDigest)),
   ])
   const named = [[configRef(configDigest), configId], ...layerRefs] as const
   const manifestId = putDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
 
   const link = (transaction: Transaction): void => {
     for (const [diffId, id] of layerRefs) transaction.linkStream(layerStream(diffId), id)
-    for (const id of images.values()) transaction.linkImage(id)
+    for (const id of [...images.values(), ...boots.map(({ id }) => id)]) transaction.linkImage(id)
     transaction.linkStream(configStream(configDigest), configId)
     transaction.linkStream(manifestStream(manifestDigest), manifestId)
     for (const ref of refs) transaction.setRef('streams', ref, manifestStream(manifestDigest))
   }
   const imageId = images.get(repository.formats.default)!
-  return { image: { manifestDigest, configDigest, diffIds, imageId, images, tags }, link }
+  const [boot] = boots
+  return { image: { manifestDigest, configDigest, diffIds, imageId, images, boot, tags }, link }
+}
+
+function bootImages(
+  repository: Repository,
+  layers: readonly ObjectId[],
+  { bootable = false, expectedDigest, ...options }: PublishOptions,
+): BootImage[] {
+  if (expectedDigest === undefined) return bootable ? makeBootImages(repository, layers, options) : []
+  const found = findBootImage(repository, layers, expectedDigest, options)
+  return found === undefined ? [] : [found]
 }
 
 /** V2 before V1, then what other programs noted (boot images), by name. */
-function imageRefs(images: ReadonlyMap<ErofsVersion, ObjectId>, others: Map<string, ObjectId>): [string, ObjectId][] {
+function imageRefs(
+  images: ReadonlyMap<ErofsVersion, ObjectId>,
+  boots: readonly BootImage[],
+  others: Map<string, ObjectId>,
+): [string, ObjectId][] {
   // In the order of the formats the default comes first: of V0 and V1 beside each other it is the one to find.
   for (const [version, id] of [...images].reverse()) others.set(imageRef(version), id)
+  for (const { version, xattrs, id } of [...boots].reverse()) others.set(bootRef(version, xattrs), id)
   return [...others].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 

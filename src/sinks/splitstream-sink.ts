@@ -17,6 +17,8 @@ export interface FinishedSplitstream {
   readonly length: number
   /** Length of what it stands for: the tar. */
   readonly streamSize: number
+  /** Bytes of that in the splitstream itself, and not in objects of their own. */
+  readonly inlineSize: number
   /** Stores it. What it is called in a repository, a transaction says. */
   store(): Promise<ObjectId>
 }
@@ -71,8 +73,8 @@ export class SplitstreamSink extends Writable implements Sink<StoredRecord, Fini
       return
     }
     const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-    const { streamSize } = this.#machine.totals
-    this.#deferred.resolve({ length, streamSize, store: () => storeChunks(this.#store, chunks, length) })
+    const { streamSize, inlineSize } = this.#machine.totals
+    this.#deferred.resolve({ length, streamSize, inlineSize, store: () => storeChunks(this.#store, chunks, length) })
     callback()
   }
 

@@ -10,6 +10,7 @@ import type { PublishedImage } from '../../oci/publish.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { Progress } from '../../streams/progress.ts'
 import { withNewRepository } from '../context.ts'
+import { interruptible } from '../interrupt.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { printJson, printLine } from '../output.ts'
 import { ImportReport } from '../report.ts'
@@ -42,22 +43,17 @@ export function addImportCommand(program: Command): void {
     .option('-q, --quiet', 'no progress')
     .addHelpText(
       'after',
-      '\nExample:\n  skopeo copy -q docker://quay.io/fedora/fedora docker-archive:/dev/stdout |\n    composefs import --repo ./repo --name fedora',
+      '\nExample:\n  skopeo copy -q docker://REGISTRY/IMAGE docker-archive:/dev/stdout |\n    composefs import --repo ./repo --name IMAGE',
     )
     .action(async (file: string, flags: ImportFlags, command: Command) => {
       const source: Readable = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 256 * 1024 })
-      const abort = new AbortController()
-      const stop = (): void => abort.abort(new ComposefsError('ERR_ARGUMENT', 'interrupted; the repository is sound'))
-      process.once('SIGINT', stop)
-      try {
-        await withNewRepository(command, (repository) =>
+      await interruptible((signal) =>
+        withNewRepository(command, (repository) =>
           flags.layer === undefined
-            ? importImages(repository, source, flags, abort.signal)
-            : importOneLayer(repository, source, flags.layer, flags, abort.signal),
-        )
-      } finally {
-        process.removeListener('SIGINT', stop)
-      }
+            ? importImages(repository, source, flags, signal)
+            : importOneLayer(repository, source, flags.layer, flags, signal),
+        ),
+      )
     })
 }
 

@@ -12,12 +12,13 @@ import {
   tagImage,
   untagImage,
 } from '../../oci/image.ts'
-import { imageRef } from '../../oci/names.ts'
+import { bootRef } from '../../oci/names.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { note, print, printJson, printLine, table } from '../output.ts'
 import { addOciLayerCommands } from './oci-layer.ts'
+import { addOciPullCommand } from './oci-pull.ts'
 
 const imageArgument = 'a tag, or @ and the digest of a config'
 
@@ -26,6 +27,7 @@ export function addOciCommand(program: Command): void {
   const oci = program.command('oci').description('OCI images of the repository')
   addImageCommands(oci)
   addOciLayerCommands(oci)
+  addOciPullCommand(oci)
 }
 
 function addImageCommands(oci: Command): void {
@@ -81,7 +83,7 @@ function addImageCommands(oci: Command): void {
         if (flags.manifest) return print(Buffer.concat([manifestBytes, Buffer.from('\n')]))
         if (flags.config) return print(Buffer.concat([configBytes, Buffer.from('\n')]))
         const version = repository.formats.default
-        const boot = imageRef(version).replace('composefs.image', 'composefs.image.boot')
+        const boot = bootRef(version, 'allowlist-only')
         return printJson({
           manifest: manifestBytes.toString(),
           config: configBytes.toString(),

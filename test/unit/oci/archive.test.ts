@@ -15,7 +15,8 @@ function storedLayer(tar: Buffer, fields: Partial<StoredLayer> = {}): StoredLaye
   const digest = digestOf(tar)
   const id = fsverityDigest('sha256', tar)
   const { length } = tar
-  return { diffId: digest, digest, size: length, tarSize: length, compression: 'none', id, present: false, ...fields }
+  const sizes = { size: length, tarSize: length, inlineSize: length }
+  return { diffId: digest, digest, ...sizes, compression: 'none', id, present: false, ...fields }
 }
 
 function archiveOf(members: Record<string, Buffer | StoredLayer | 'blob'>): Archive {

@@ -55,6 +55,7 @@ describe.each(ways)('%s', (_, receive) => {
       digest: digestOf(blob),
       size: blob.length,
       tarSize: bytes.length,
+      inlineSize: expect.any(Number),
       compression,
       id: expect.anything(),
       present: false,
@@ -82,6 +83,7 @@ describe.each(ways)('%s', (_, receive) => {
         digest: diffId,
         size: bytes.length,
         tarSize: bytes.length,
+        inlineSize: expect.any(Number),
         compression: 'none',
       })
     }

@@ -1,0 +1,118 @@
+/**
+ * Many layers at once on a terminal: one line for each that is on its way, and one for all.
+ *
+ * @packageDocumentation
+ */
+import type { ImportEvent } from '../oci/import.ts'
+import type { PullEvent } from '../oci/pull.ts'
+import type { RetryNotice } from '../oci/registry/retry.ts'
+import { binarySize } from './output.ts'
+import { layerLine, type PullReport, retryLine, shortDigest } from './pull-lines.ts'
+
+/** Least milliseconds between two drawings. */
+const interval = 100
+const barWidth = 24
+
+interface ActiveLayer {
+  readonly digest: string
+  readonly size: number
+  bytes: number
+}
+
+/** What is finished stays as a line above; the lines below are drawn anew. */
+export class LayerBoard implements PullReport {
+  readonly #out: NodeJS.WriteStream
+  readonly #active = new Map<number, ActiveLayer>()
+  readonly #start = performance.now()
+  #drawn = 0
+  #last = 0
+  #total = 0
+  /** Bytes of layers that are finished or were there. */
+  #done = 0
+  #cached = 0
+
+  constructor(out: NodeJS.WriteStream) {
+    this.#out = out
+  }
+
+  event(event: PullEvent | ImportEvent): void {
+    switch (event.type) {
+      case 'manifest':
+        this.#total = event.layers.reduce((sum, { size }) => sum + size, 0)
+        break
+      case 'layer-start':
+        if ('number' in event) this.#active.set(event.number, { digest: event.digest, size: event.size, bytes: 0 })
+        break
+      case 'layer-progress': {
+        const layer = this.#active.get(event.number)
+        if (layer !== undefined) layer.bytes = event.bytes
+        break
+      }
+      case 'layer':
+        if ('number' in event) this.#finish(event.number, event.size, event.cached)
+        this.#above(layerLine(event))
+        return
+      case 'progress':
+        this.#total = event.bytes
+        this.#done = event.bytes
+        break
+      case 'image':
+        return
+    }
+    this.#draw()
+  }
+
+  retry(notice: RetryNotice): void {
+    this.#above(retryLine(notice))
+  }
+
+  end(): void {
+    this.#erase()
+  }
+
+  #finish(number: number, size: number, cached: boolean): void {
+    this.#active.delete(number)
+    this.#done += size
+    if (cached) this.#cached += size
+  }
+
+  #above(line: string): void {
+    this.#erase()
+    this.#out.write(`${line}\n`)
+    this.#draw(true)
+  }
+
+  #erase(): void {
+    if (this.#drawn > 0) this.#out.write(`\x1b[${this.#drawn}A\x1b[J`)
+    this.#drawn = 0
+  }
+
+  #draw(now = false): void {
+    const time = performance.now()
+    if (!now && time - this.#last < interval) return
+    this.#last = time
+    this.#erase()
+    const lines = [...this.#active].map(
+      ([number, { digest, size, bytes }]) => `layer ${number}: ${shortDigest(digest)} ${bar(bytes, size)}`,
+    )
+    lines.push(this.#summary(time))
+    const width = Math.max(20, (this.#out.columns ?? 80) - 1)
+    this.#out.write(lines.map((line) => `${line.slice(0, width)}\n`).join(''))
+    this.#drawn = lines.length
+  }
+
+  #summary(time: number): string {
+    const onTheWay = [...this.#active.values()].reduce((sum, { bytes }) => sum + bytes, 0)
+    const came = this.#done - this.#cached + onTheWay
+    const rate = came / Math.max(0.001, (time - this.#start) / 1000)
+    const rest = this.#total - this.#done - onTheWay
+    const left = rate > 0 && rest > 0 ? `, ${Math.ceil(rest / rate)} s left` : ''
+    return `total ${binarySize(this.#done + onTheWay)} of ${binarySize(this.#total)}, ${binarySize(Math.round(rate))}/s${left}`
+  }
+}
+
+function bar(bytes: number, size: number): string {
+  const part = size === 0 ? 1 : bytes / size
+  const filled = Math.round(part * barWidth)
+  return `[${'='.repeat(filled)}${' '.repeat(barWidth - filled)}] ${binarySize(bytes)} of ${binarySize(size)}`
+}

@@ -1,0 +1,99 @@
+/**
+ * Progress of a pull on stderr.
+ *
+ * @packageDocumentation
+ */
+import type { ImportEvent } from '../oci/import.ts'
+import type { PullEvent } from '../oci/pull.ts'
+import type { RetryNotice } from '../oci/registry/retry.ts'
+import { LayerBoard } from './layer-board.ts'
+import { binarySize, note } from './output.ts'
+import { layerLine, type PullReport, retryLine, shortDigest } from './pull-lines.ts'
+
+/** How progress is shown. `auto`: `tty` where stderr and stdout are terminals, else `plain`. */
+export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none'
+
+/** The report for a mode. */
+export function makePullReport(mode: ProgressMode): PullReport {
+  const terminal = process.stderr.isTTY === true && process.stdout.isTTY === true
+  switch (mode === 'auto' ? (terminal ? 'tty' : 'plain') : mode) {
+    case 'tty':
+      return new LayerBoard(process.stderr)
+    case 'json':
+      return new JsonReport()
+    case 'plain':
+      return new PlainReport()
+    default:
+      return { event: () => {}, retry: () => {}, end: () => {} }
+  }
+}
+
+/** Milliseconds between two lines that only tell that it goes on. */
+const plainInterval = 30_000
+
+/** One line an event, for logs. */
+class PlainReport implements PullReport {
+  readonly #bytes = new Map<number, number>()
+  #total = 0
+  #last = performance.now()
+
+  event(event: PullEvent | ImportEvent): void {
+    switch (event.type) {
+      case 'manifest':
+        this.#total = event.layers.reduce((sum, { size }) => sum + size, 0)
+        note(`manifest ${shortDigest(event.digest)}: ${event.layers.length} layers, ${binarySize(this.#total)}`)
+        break
+      case 'layer-progress':
+        this.#bytes.set(event.number, event.bytes)
+        this.#goesOn()
+        break
+      case 'layer':
+        if (!('name' in event)) this.#bytes.set(event.number, event.size)
+        note(layerLine(event))
+        break
+      default:
+    }
+  }
+
+  retry(notice: RetryNotice): void {
+    note(retryLine(notice))
+  }
+
+  end(): void {}
+
+  #goesOn(): void {
+    const now = performance.now()
+    if (now - this.#last < plainInterval) return
+    this.#last = now
+    const bytes = [...this.#bytes.values()].reduce((sum, value) => sum + value, 0)
+    note(`${binarySize(bytes)} of ${binarySize(this.#total)}`)
+  }
+}
+
+/** JSON lines, for programs. */
+class JsonReport implements PullReport {
+  event(event: PullEvent | ImportEvent): void {
+    note(JSON.stringify(plainEvent(event)))
+  }
+
+  retry({ error, attempt, delay }: RetryNotice): void {
+    note(JSON.stringify({ type: 'retry', code: error.code, message: error.message, attempt, delay: Math.round(delay) }))
+  }
+
+  end(): void {}
+}
+
+function plainEvent(event: PullEvent | ImportEvent): object {
+  switch (event.type) {
+    case 'manifest':
+      return { ...event, layers: event.layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })) }
+    case 'layer': {
+      const { layer, ...rest } = event
+      return { ...rest, ...(layer !== undefined && { diffId: layer.diffId, tarSize: layer.tarSize }) }
+    }
+    case 'image':
+      return { type: 'image', manifestDigest: event.image.manifestDigest, imageId: event.image.imageId.hex }
+    default:
+      return event
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Boot images: the same tree with `/boot` and `/sysroot` emptied, beside the plain image (spec: rs-0.9, section 1.7).
+ *
+ * @packageDocumentation
+ */
+import type { ErofsVersion } from '../erofs/format.ts'
+import { writeImage } from '../erofs/writer.ts'
+import { ComposefsError } from '../errors.ts'
+import { fsverityDigest } from '../fsverity/merkle.ts'
+import { ObjectId } from '../fsverity/object-id.ts'
+import type { Repository } from '../repository/repository.ts'
+import type { XattrFilter } from '../tree/transform.ts'
+import { layersToTree, storeImage, type TreeOptions } from './tree.ts'
+
+/** A boot image and how it was made. */
+export interface BootImage {
+  readonly id: ObjectId
+  readonly version: ErofsVersion
+  readonly xattrs: XattrFilter
+}
+
+/** Stores the boot image of every format of the repository, the default first. Throws as {@link layersToTree} does. */
+export function makeBootImages(
+  repository: Repository,
+  layers: readonly ObjectId[],
+  options: TreeOptions = {},
+): BootImage[] {
+  const { xattrs = 'allowlist-only' } = options
+  const fileSystem = layersToTree(repository, layers, { ...options, bootable: true })
+  const versions = [repository.formats.default, ...repository.formats.extra]
+  return versions.map((version) => ({ id: storeImage(repository, fileSystem, version), version, xattrs }))
+}
+
+/** What a boot image may have been made with by an older program. */
+const searched = { xattrs: ['allowlist-only', 'keep-user-xattrs'], versions: [1, 2] } as const
+
+/**
+ * Looks for the way to make a boot image whose id is known, from a kernel command line, say; stores what it finds.
+ *
+ * @param expected the id in hex
+ * @returns undefined where no combination gives that id
+ * @throws {@link ComposefsError} `ERR_DIGEST_SYNTAX`, `ERR_ALGORITHM_MISMATCH`, and as {@link layersToTree} does
+ */
+export function findBootImage(
+  repository: Repository,
+  layers: readonly ObjectId[],
+  expected: string,
+  options: TreeOptions = {},
+): BootImage | undefined {
+  const wanted = ObjectId.fromHex(expected)
+  const { algorithm } = repository
+  if (wanted.algorithm !== algorithm) {
+    throw new ComposefsError('ERR_ALGORITHM_MISMATCH', 'the digest is that of another hash than the repository uses', {
+      expected: algorithm,
+      actual: wanted.algorithm,
+    })
+  }
+  for (const xattrs of searched.xattrs) {
+    const fileSystem = layersToTree(repository, layers, { ...options, xattrs, bootable: true })
+    for (const version of searched.versions) {
+      const image = writeImage(fileSystem, { version })
+      if (fsverityDigest(algorithm, image).equals(wanted)) return { id: repository.objects.put(image), version, xattrs }
+    }
+  }
+  return undefined
+}

@@ -1,0 +1,174 @@
+/**
+ * The layers of one pull, several at a time.
+ *
+ * @packageDocumentation
+ */
+import { ComposefsError } from '../errors.ts'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import type { Repository } from '../repository/repository.ts'
+import { importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
+import { type Descriptor, layerCompression } from './manifest.ts'
+import { layerStream } from './names.ts'
+import type { ImageSource } from './source.ts'
+
+/** A layer that an image consists of. */
+export interface WantedLayer {
+  /** From 1 on. */
+  readonly number: number
+  /** Layers of the image. */
+  readonly count: number
+  readonly descriptor: Descriptor
+  readonly diffId: string
+}
+
+/** What happens to a layer. Numbers count from 1. */
+export type LayerEvent =
+  | { readonly type: 'layer-start'; readonly number: number; readonly digest: string; readonly size: number }
+  | {
+      readonly type: 'layer-progress'
+      readonly number: number
+      /** Bytes of the blob that came so far. */
+      readonly bytes: number
+      readonly size: number
+    }
+  | {
+      readonly type: 'layer'
+      readonly number: number
+      readonly digest: string
+      readonly size: number
+      /** The repository had it, or another layer of this image is the same: nothing was fetched. */
+      readonly cached: boolean
+      readonly diffId: string
+      readonly layer: StoredLayer | undefined
+    }
+
+/** What a {@link LayerPuller} needs to know. */
+export interface LayerPullOptions extends Pick<LayerOptions, 'decompressor' | 'tar'> {
+  readonly parallel?: number
+  readonly onEvent?: (event: LayerEvent) => void
+  readonly signal?: AbortSignal
+}
+
+const defaultParallel = 4
+/** Milliseconds between two looks at how far the layers are. */
+const progressInterval = 100
+
+export class LayerPuller {
+  readonly #repository: Repository
+  readonly #source: ImageSource
+  readonly #options: LayerPullOptions
+  readonly #onEvent: (event: LayerEvent) => void
+  readonly #stored = new Map<string, ObjectId>()
+  readonly #active = new Map<WantedLayer, { readonly bytesRead: number }>()
+
+  constructor(repository: Repository, source: ImageSource, options: LayerPullOptions) {
+    this.#repository = repository
+    this.#source = source
+    this.#options = options
+    this.#onEvent = options.onEvent ?? (() => {})
+  }
+
+  /**
+   * Stores those that the repository does not have. The first failure ends all.
+   *
+   * @returns the splitstream of each layer by its diffID
+   */
+  async pull(layers: readonly WantedLayer[]): Promise<ReadonlyMap<string, ObjectId>> {
+    const present = new Map<string, ObjectId>()
+    const missing: WantedLayer[] = []
+    for (const layer of layers) {
+      const id = this.#repository.hasStream(layerStream(layer.diffId))
+      if (id !== undefined) present.set(layer.diffId, id)
+      const known = id !== undefined || missing.some(({ diffId }) => diffId === layer.diffId)
+      if (known) this.#done(layer)
+      else missing.push(layer)
+    }
+    const timer = setInterval(() => this.#report(), progressInterval)
+    try {
+      await this.#fetchAll(missing)
+    } finally {
+      clearInterval(timer)
+    }
+    return new Map([...present, ...this.#stored])
+  }
+
+  /** Links the layers that came whole, for the next try. */
+  async keep(): Promise<void> {
+    if (this.#stored.size === 0) return
+    await this.#repository.transaction((transaction) => {
+      for (const [diffId, id] of this.#stored) transaction.linkStream(layerStream(diffId), id)
+    })
+  }
+
+  async #fetchAll(missing: WantedLayer[]): Promise<void> {
+    const { parallel = defaultParallel, signal: outer } = this.#options
+    const stop = new AbortController()
+    const signal = outer === undefined ? stop.signal : AbortSignal.any([outer, stop.signal])
+    const queue = missing.values()
+    let failed: { error: unknown } | undefined
+    const work = async (): Promise<void> => {
+      // All workers draw from one queue.
+      for (const layer of queue) {
+        try {
+          signal.throwIfAborted()
+          await this.#fetch(layer, signal)
+        } catch (error) {
+          failed ??= { error }
+          stop.abort()
+          return
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(Math.max(1, parallel), missing.length) }, work))
+    outer?.throwIfAborted()
+    if (failed !== undefined) throw failed.error
+  }
+
+  async #fetch(wanted: WantedLayer, signal: AbortSignal): Promise<void> {
+    const { number, count, descriptor, diffId } = wanted
+    const { digest, size, mediaType } = descriptor
+    const { decompressor, tar } = this.#options
+    this.#onEvent({ type: 'layer-start', number, digest, size })
+    const blob = this.#source.blob(descriptor, `layer ${number} of ${count}`)
+    this.#active.set(wanted, blob)
+    // Media types err, and the diffID decides; only a blob that is its own tar is surely plain.
+    const plain = digest === diffId && layerCompression(mediaType) === 'none'
+    try {
+      const layer = await importLayer(this.#repository, blob, {
+        digest,
+        size,
+        diffId,
+        compression: plain ? 'none' : undefined,
+        decompressor,
+        tar,
+        signal,
+      })
+      this.#stored.set(diffId, layer.id)
+      this.#done(wanted, layer)
+    } catch (error) {
+      throw inLayer(error, wanted, this.#source.name)
+    } finally {
+      this.#active.delete(wanted)
+    }
+  }
+
+  #done({ number, descriptor: { digest, size }, diffId }: WantedLayer, layer?: StoredLayer): void {
+    this.#onEvent({ type: 'layer', number, digest, size, cached: layer === undefined, diffId, layer })
+  }
+
+  #report(): void {
+    for (const [{ number, descriptor }, { bytesRead }] of this.#active) {
+      this.#onEvent({ type: 'layer-progress', number, bytes: bytesRead, size: descriptor.size })
+    }
+  }
+}
+
+/** The source names the layer itself; the stages do not know it. */
+function inLayer(error: unknown, { number, count, descriptor }: WantedLayer, name: string): unknown {
+  if (!(error instanceof ComposefsError) || error.message.startsWith('layer ')) return error
+  const { code, message, stage, path, offset, expected, actual, hint } = error
+  const what = `layer ${number} of ${count} (${descriptor.digest}) of ${name}: ${message}`
+  const wrapped = new ComposefsError(code, what, { cause: error })
+  // The message says them already.
+  return Object.assign(wrapped, { stage, path, offset, expected, actual, hint })
+}

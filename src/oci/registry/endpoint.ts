@@ -1,0 +1,157 @@
+/**
+ * One repository of one registry: requests that log in, follow redirects and come back after a failure.
+ *
+ * @packageDocumentation
+ */
+import { Authorizer } from './auth.ts'
+import { readExcerpt } from './body.ts'
+import type { Credentials } from './credentials.ts'
+import { failure, Retryable, type Subject, statusFailure } from './failures.ts'
+import { isLoopback } from './hosts.ts'
+import { Retrier, type RetryNotice, type RetryOptions } from './retry.ts'
+import { type Response, Transport, type TransportOptions } from './transport.ts'
+
+/** Where a repository is, and how to go there. */
+export interface EndpointOptions extends TransportOptions, RetryOptions {
+  /** Host and port. */
+  readonly host: string
+  /** `library/fedora` */
+  readonly repository: string
+  readonly credentials: Credentials | undefined
+  readonly trustedRealms: readonly string[]
+  readonly onRetry?: ((notice: RetryNotice) => void) | undefined
+}
+
+/** A request to the registry. */
+export interface EndpointRequest {
+  readonly method?: 'GET' | 'HEAD'
+  readonly headers?: Readonly<Record<string, string>>
+  /** Statuses besides 2xx that are an answer and no failure. */
+  readonly allow?: readonly number[]
+  readonly signal: AbortSignal
+  readonly subject: Subject
+}
+
+/** An answer, and where it came from. */
+export interface Answer {
+  readonly response: Response
+  readonly url: URL
+}
+
+const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+const maxRedirects = 8
+/** One to log in, one for a token that ran out on the way. */
+const maxLogins = 2
+
+export class Endpoint {
+  readonly host: string
+  readonly repository: string
+  readonly transport: Transport
+  readonly authorizer: Authorizer
+  readonly #options: EndpointOptions
+  #origin: Promise<string> | undefined
+
+  constructor(options: EndpointOptions) {
+    const { host, repository, credentials, trustedRealms } = options
+    this.host = host
+    this.repository = repository
+    this.#options = options
+    this.transport = new Transport(host, options)
+    const { transport } = this
+    this.authorizer = new Authorizer({
+      transport,
+      host,
+      scope: `repository:${repository}:pull`,
+      credentials,
+      trustedRealms,
+    })
+  }
+
+  retrier(signal: AbortSignal): Retrier {
+    return new Retrier(this.#options, signal, this.#options.onRetry)
+  }
+
+  /** The address of something below `/v2/NAME/`. */
+  async url(path: string, signal: AbortSignal, subject: Subject): Promise<URL> {
+    this.#origin ??= this.#findOrigin(signal, subject)
+    this.#origin.catch(() => {
+      this.#origin = undefined
+    })
+    return new URL(`/v2/${this.repository}/${path}`, await this.#origin)
+  }
+
+  /**
+   * One attempt.
+   *
+   * @throws `Retryable`, or a ComposefsError with one of the codes `ERR_REGISTRY_*`; an `AbortError`
+   */
+  async send(url: URL, request: EndpointRequest): Promise<Answer> {
+    const { signal, subject } = request
+    for (let logins = 0; ; logins++) {
+      const header = await this.authorizer.header(signal, subject)
+      const answer = await this.#follow(url, request, header)
+      const { statusCode, headers } = answer.response
+      if ((statusCode >= 200 && statusCode < 300) || request.allow?.includes(statusCode) === true) return answer
+      const body = await readExcerpt(answer.response, this.transport.idleTimeout, subject)
+      const ours = answer.url.origin === url.origin
+      if (statusCode === 401 && ours && logins < maxLogins) {
+        if (await this.authorizer.challenged(headers['www-authenticate'], header, signal, subject)) continue
+      }
+      const used = ours ? this.authorizer.description : `what the registry handed over to ${answer.url.host}`
+      throw statusFailure(statusCode, headers, body, subject, used)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.transport.close()
+  }
+
+  async #follow(start: URL, request: EndpointRequest, authorization: string | undefined): Promise<Answer> {
+    const { method = 'GET', signal, subject } = request
+    let url = start
+    let credentials = authorization
+    for (let count = 0; ; count++) {
+      const headers = {
+        'accept-encoding': 'identity',
+        ...request.headers,
+        ...(credentials !== undefined && { authorization: credentials }),
+      }
+      const response = await this.transport.send(url, { method, headers, signal, subject })
+      if (!redirects.has(response.statusCode)) return { response, url }
+      response.body.on('error', () => {}).destroy()
+      if (count === maxRedirects) throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the registry redirects in circles')
+      url = this.#redirected(url, response.headers['location'], subject)
+      // Once dropped they stay dropped: the way back leads through somebody else's hands.
+      if (url.origin !== start.origin) credentials = undefined
+    }
+  }
+
+  #redirected(from: URL, location: string | string[] | undefined, subject: Subject): URL {
+    if (typeof location !== 'string' || !URL.canParse(location, from.href)) {
+      throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the registry redirects to nowhere')
+    }
+    const url = new URL(location, from)
+    const { tlsVerify } = this.transport
+    const plain = url.protocol === 'http:' && (!tlsVerify || (isLoopback(from.host) && isLoopback(url.host)))
+    if (url.protocol === 'https:' || plain) return url
+    throw failure('ERR_REGISTRY_PROTOCOL', subject, `the registry redirects to ${url.protocol}//${url.host}`, {
+      hint: 'only https is followed, or http as well with --tls-verify=false',
+    })
+  }
+
+  /** Plain HTTP is tried where it is allowed, after https. */
+  async #findOrigin(signal: AbortSignal, subject: Subject): Promise<string> {
+    const secure = `https://${this.host}`
+    if (this.transport.tlsVerify && !isLoopback(this.host)) return secure
+    const request = { method: 'GET', headers: {}, signal, subject } as const
+    try {
+      const { body } = await this.transport.send(new URL('/v2/', secure), request)
+      body.on('error', () => {}).destroy()
+      return secure
+    } catch (error) {
+      // What is not retryable is a certificate: it says that https is spoken here.
+      if (!(error instanceof Retryable) || error.failure.code === 'ERR_REGISTRY_STALLED') throw error
+      return `http://${this.host}`
+    }
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * A repository of a registry, as the OCI distribution specification has it: manifests, blobs, tags, referrers.
+ *
+ * @packageDocumentation
+ */
+import { ComposefsError } from '../../errors.ts'
+import { JsonReader } from '../json.ts'
+import { type Descriptor, manifestTypes, parseIndex } from '../manifest.ts'
+import { sha256 } from '../names.ts'
+import type { BlobDescriptor, ImageSource, SourceManifest } from '../source.ts'
+import { BlobStream } from './blob-stream.ts'
+import { readBounded } from './body.ts'
+import { type CredentialOptions, findCredentials } from './credentials.ts'
+import { type Answer, Endpoint, type EndpointRequest } from './endpoint.ts'
+import { failure, type Subject } from './failures.ts'
+import { type Place, placesOf } from './places.ts'
+import { type Reference, referenceText, registryHost } from './reference.ts'
+import { type RegistriesConfig, readRegistriesConfig } from './registries-conf.ts'
+import type { RetryNotice, RetryOptions } from './retry.ts'
+import type { TransportOptions } from './transport.ts'
+
+/** How to talk to a registry. */
+export interface RegistryOptions extends TransportOptions, RetryOptions, CredentialOptions {
+  /** Token servers (`host` or `host:port`) that may have the credentials although they look foreign to the registry. */
+  readonly trustedRealms?: readonly string[]
+  /** Largest manifest, index or list, in bytes. Default 4 MiB. */
+  readonly maxManifest?: number
+  /** The `registries.conf` to use. Default: that of the user or system, see {@link readRegistriesConfig}. */
+  readonly registriesConfig?: RegistriesConfig
+  readonly onRetry?: (notice: RetryNotice) => void
+  readonly signal?: AbortSignal
+}
+
+const defaultMaxManifest = 4 * 1024 * 1024
+/** Pages of a list that are followed. */
+const maxPages = 1000
+const schema1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\+/
+
+/**
+ * Reads one repository of one registry. Everything is bounded, retried and, where its digest is known, compared with it.
+ *
+ * @example
+ * ```ts
+ * import { parseReference, RegistryClient } from 'composefs-streams/oci'
+ *
+ * const client = await RegistryClient.open(parseReference('quay.io/fedora/fedora:latest'))
+ * const { digest, mediaType } = await client.manifest()
+ * console.log(digest, mediaType, await client.tags())
+ * await client.close()
+ * ```
+ */
+export class RegistryClient implements ImageSource {
+  readonly reference: Reference
+  /** Where to ask, the registry itself last. */
+  readonly #endpoints: readonly Endpoint[]
+  /** The first that had what was asked for. */
+  #chosen: Endpoint | undefined
+  readonly #limit: number
+  readonly #signal: AbortSignal
+
+  private constructor(reference: Reference, endpoints: readonly Endpoint[], options: RegistryOptions) {
+    this.reference = reference
+    this.#endpoints = endpoints
+    this.#limit = options.maxManifest ?? defaultMaxManifest
+    this.#signal = options.signal ?? new AbortController().signal
+  }
+
+  /**
+   * Looks for mirrors and credentials; nothing is sent yet.
+   *
+   * @throws {@link ComposefsError} `ERR_REGISTRY_CONFIG`, `ERR_REGISTRY_BLOCKED`, `ERR_REGISTRY_CREDENTIALS`,
+   * `ERR_ARGUMENT`
+   */
+  static async open(reference: Reference, options: RegistryOptions = {}): Promise<RegistryClient> {
+    const places = placesOf(reference, options.registriesConfig ?? readRegistriesConfig())
+    const endpoints: Endpoint[] = []
+    for (const [i, place] of places.entries()) endpoints.push(await openPlace(place, i < places.length - 1, options))
+    return new RegistryClient(reference, endpoints, options)
+  }
+
+  /** `quay.io/fedora/fedora:latest` */
+  get name(): string {
+    return referenceText(this.reference)
+  }
+
+  /**
+   * A manifest or index.
+   *
+   * @param name a tag or digest. Default: that of the reference
+   * @param what what to call it in messages
+   * @throws {@link ComposefsError} `ERR_REGISTRY_*`, `ERR_DIGEST_MISMATCH`, `ERR_OCI_JSON`, `ERR_OCI_MEDIA_TYPE` for
+   * the manifests of schema 1
+   */
+  async manifest(name: string = this.#wanted, what = 'the manifest'): Promise<SourceManifest> {
+    const subject = this.#subject(what, name)
+    const headers = { accept: manifestTypes.join(', ') }
+    const { bytes, answer } = await this.#read(`manifests/${name}`, { headers }, subject)
+    const digest = sha256(bytes)
+    const declared = answer.response.headers['docker-content-digest']
+    const expected = name.startsWith('sha256:') ? name : declared
+    if (typeof expected === 'string' && expected.startsWith('sha256:') && expected !== digest) {
+      throw failure('ERR_DIGEST_MISMATCH', subject, 'it does not have its digest', {
+        expected,
+        actual: digest,
+        hint: 'it was changed on the way or in the registry; do not use it',
+      })
+    }
+    return { bytes, digest, mediaType: mediaTypeOf(bytes, answer.response.headers['content-type'], subject) }
+  }
+
+  /**
+   * Whether there is a manifest, and its digest where the registry tells it.
+   *
+   * @throws {@link ComposefsError} `ERR_REGISTRY_*`, but not `ERR_REGISTRY_NOT_FOUND`
+   */
+  async head(
+    name: string = this.#wanted,
+  ): Promise<{ digest: string | undefined; size: number | undefined } | undefined> {
+    const headers = { accept: manifestTypes.join(', ') }
+    return this.#head(`manifests/${name}`, headers, this.#subject('the manifest', name))
+  }
+
+  /** Whether there is a blob. Throws as {@link head} does. */
+  async hasBlob(digest: string): Promise<boolean> {
+    return (await this.#head(`blobs/${digest}`, {}, this.#subject('the blob', digest))) !== undefined
+  }
+
+  /**
+   * A blob as a stream, which survives what happens to connections: see {@link BlobStream}. Its digest is not checked.
+   *
+   * @param what what to call it in messages
+   */
+  blob(blob: BlobDescriptor, what = 'the blob'): BlobStream {
+    return new BlobStream(this.#chosen ?? this.#endpoints.at(-1)!, blob, this.#subject(what, blob.digest))
+  }
+
+  /**
+   * A small blob, checked.
+   *
+   * @throws {@link ComposefsError} `ERR_REGISTRY_*`, `ERR_DIGEST_MISMATCH`, `ERR_SIZE_MISMATCH`; `ERR_LIMIT` where it is
+   * larger than a manifest may be
+   */
+  async readBlob(blob: BlobDescriptor, what = 'the blob'): Promise<Buffer> {
+    const subject = this.#subject(what, blob.digest)
+    if (blob.size > this.#limit) {
+      throw failure('ERR_LIMIT', subject, `it is larger than the limit of ${this.#limit} bytes`, { actual: blob.size })
+    }
+    const stream = this.blob(blob, what)
+    const stop = (): void => void stream.destroy(this.#signal.reason as Error)
+    this.#signal.addEventListener('abort', stop, { once: true })
+    const chunks: Buffer[] = []
+    try {
+      for await (const chunk of stream) chunks.push(chunk as Buffer)
+    } finally {
+      this.#signal.removeEventListener('abort', stop)
+    }
+    const bytes = Buffer.concat(chunks)
+    const actual = sha256(bytes)
+    if (actual === blob.digest) return bytes
+    throw failure('ERR_DIGEST_MISMATCH', subject, 'it does not have its digest', { expected: blob.digest, actual })
+  }
+
+  /** All tags of the repository. @throws {@link ComposefsError} `ERR_REGISTRY_*`, `ERR_OCI_JSON` */
+  async tags(): Promise<string[]> {
+    const json = new JsonReader('list of tags')
+    const found: string[] = []
+    for await (const { bytes } of this.#pages('tags/list?n=1000', this.#subject('the list of tags'))) {
+      found.push(...json.strings(json.object(json.parse(bytes))['tags'] ?? [], 'tags'))
+    }
+    return found
+  }
+
+  /**
+   * The manifests that refer to one, such as signatures: by the referrers API, or by the tag that stands in for it.
+   *
+   * @throws {@link ComposefsError} `ERR_REGISTRY_*`, `ERR_OCI_JSON`
+   */
+  async referrers(digest: string): Promise<Descriptor[]> {
+    const subject = this.#subject('the list of referrers', digest)
+    const found: Descriptor[] = []
+    let supported = true
+    for await (const { bytes, answer } of this.#pages(`referrers/${digest}`, subject, [404])) {
+      supported = answer.response.statusCode !== 404
+      if (supported) found.push(...parseIndex(bytes))
+    }
+    if (supported) return found
+    try {
+      return parseIndex((await this.manifest(digest.replace(':', '-'), 'the list of referrers')).bytes)
+    } catch (error) {
+      if (error instanceof ComposefsError && error.code === 'ERR_REGISTRY_NOT_FOUND') return []
+      throw error
+    }
+  }
+
+  /** Ends all connections. */
+  async close(): Promise<void> {
+    await Promise.all(this.#endpoints.map((endpoint) => endpoint.close()))
+  }
+
+  get #wanted(): string {
+    return this.reference.digest ?? this.reference.tag ?? 'latest'
+  }
+
+  #subject(what: string, name = ''): Subject {
+    const digest = name.startsWith('sha256:') ? name : undefined
+    return { what, reference: referenceText(this.reference), digest }
+  }
+
+  async #head(path: string, headers: Record<string, string>, subject: Subject) {
+    const signal = this.#signal
+    const { response } = await this.#ask((endpoint) =>
+      endpoint.retrier(signal).run(async () => {
+        const url = await endpoint.url(path, signal, subject)
+        // A mirror that lacks it proves nothing.
+        const allow = endpoint === (this.#chosen ?? this.#endpoints.at(-1)) ? [404] : []
+        return endpoint.send(url, { method: 'HEAD', headers, allow, signal, subject })
+      }),
+    )
+    response.body.on('error', () => {}).destroy()
+    if (response.statusCode === 404) return undefined
+    const { 'docker-content-digest': digest, 'content-length': size } = response.headers
+    return {
+      digest: typeof digest === 'string' ? digest : undefined,
+      size: size === undefined ? undefined : Number(size),
+    }
+  }
+
+  async #read(
+    path: string,
+    request: Pick<EndpointRequest, 'headers' | 'allow'>,
+    subject: Subject,
+  ): Promise<{ bytes: Buffer; answer: Answer }> {
+    const signal = this.#signal
+    return this.#ask((endpoint) =>
+      endpoint.retrier(signal).run(async () => {
+        const answer = await endpoint.send(await endpoint.url(path, signal, subject), { ...request, signal, subject })
+        const { idleTimeout } = endpoint.transport
+        const bytes = await readBounded(answer.response, this.#limit, idleTimeout, subject, answer.url.host, signal)
+        return { bytes, answer }
+      }),
+    )
+  }
+
+  /** Asks one place after the other, and from then on the one that answered: blobs are where their manifest is. */
+  async #ask<T>(question: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+    const last = this.#chosen ?? this.#endpoints.at(-1)!
+    const mirrors = this.#chosen === undefined ? this.#endpoints.slice(0, -1) : []
+    for (const mirror of mirrors) {
+      try {
+        const answer = await question(mirror)
+        this.#chosen = mirror
+        return answer
+      } catch {
+        // A mirror may be incomplete or gone; the registry itself has the last word.
+        this.#signal.throwIfAborted()
+      }
+    }
+    const answer = await question(last)
+    this.#chosen = last
+    return answer
+  }
+
+  /** A list and all its further pages (RFC 8288, rel=next), as long as they are on the same server. */
+  async *#pages(path: string, subject: Subject, allow: readonly number[] = []) {
+    let at = path
+    for (let page = 0; page < maxPages; page++) {
+      const { bytes, answer } = await this.#read(at, { allow }, subject)
+      yield { bytes, answer }
+      const link = [answer.response.headers['link'] ?? []].flat().join(', ')
+      const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link)?.[1]
+      if (next === undefined) return
+      const base = await this.#chosen!.url('', this.#signal, subject)
+      const url = URL.canParse(next, answer.url.href) ? new URL(next, answer.url) : undefined
+      if (url === undefined || url.origin !== base.origin || !url.pathname.startsWith(base.pathname)) {
+        throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the list goes on in another place')
+      }
+      at = url.pathname.slice(base.pathname.length) + url.search
+    }
+    throw failure('ERR_REGISTRY_PROTOCOL', subject, `the list has more than ${maxPages} pages`)
+  }
+}
+
+async function openPlace(place: Place, mirror: boolean, options: RegistryOptions): Promise<Endpoint> {
+  const { creds, authFile, trustedRealms = [], retryTimes, tlsVerify = !place.insecure } = options
+  const lookIn = {
+    // They were given for the registry that was named.
+    ...(place.own && creds !== undefined && { creds }),
+    ...(authFile !== undefined && { authFile }),
+  }
+  return new Endpoint({
+    ...options,
+    host: registryHost(place),
+    repository: place.repository,
+    credentials: await findCredentials(place, lookIn, options.signal),
+    tlsVerify,
+    trustedRealms,
+    // There are others to ask.
+    ...(mirror && { retryTimes: Math.min(1, retryTimes ?? 1) }),
+  })
+}
+
+/** What a manifest says about itself counts; the header of old registries is often only `application/json`. */
+function mediaTypeOf(bytes: Buffer, header: string | string[] | undefined, subject: Subject): string {
+  const json = new JsonReader('manifest')
+  const { mediaType, schemaVersion, manifests } = json.object(json.parse(bytes))
+  const declared = String(header ?? '')
+    .split(';')[0]!
+    .trim()
+  if (schemaVersion === 1 || schema1.test(declared) || schema1.test(String(mediaType))) {
+    throw failure('ERR_OCI_MEDIA_TYPE', subject, 'it has the old format of Docker, schema 1, which is not supported', {
+      hint: 'push the image again with a current tool, or convert it with skopeo copy --format oci',
+    })
+  }
+  if (typeof mediaType === 'string') return mediaType
+  if (manifestTypes.includes(declared)) return declared
+  return manifestTypes[Array.isArray(manifests) ? 1 : 0]!
+}

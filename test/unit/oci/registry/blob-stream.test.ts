@@ -1,0 +1,218 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { parseReference, RegistryClient, type RegistryOptions } from '../../../../src/oci/index.ts'
+import { digestOf } from '../../../support/image-archive.ts'
+import { type Served, serve } from '../../../support/serve.ts'
+
+const blob = Buffer.from(Array.from({ length: 1 << 20 }, (_, i) => (i * 7 + (i >> 8)) & 255))
+const descriptor = { digest: digestOf(blob), size: blob.length }
+const fast: RegistryOptions = {
+  registriesConfig: { rules: [], searched: [], aliases: new Map() },
+  creds: 'me:secret',
+  retryDelay: 1,
+  retryTimes: 3,
+  idleTimeout: 200,
+}
+
+async function open(server: Served, options: RegistryOptions = {}): Promise<RegistryClient> {
+  const client = await RegistryClient.open(parseReference(`${server.host}/a/b`), { ...fast, ...options })
+  onTestFinished(() => client.close())
+  return client
+}
+
+async function read(server: Served, options: RegistryOptions = {}, wanted = descriptor): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of (await open(server, options)).blob(wanted, 'layer 2 of 3')) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks)
+}
+
+const startOf = (request: IncomingMessage) => Number(/^bytes=([0-9]+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
+
+function rest(request: IncomingMessage, response: ServerResponse, end = blob.length): void {
+  const start = startOf(request)
+  if (start === 0) response.writeHead(200, { 'content-length': blob.length })
+  else response.writeHead(206, { 'content-range': `bytes ${start}-${blob.length - 1}/${blob.length}` })
+  response.write(blob.subarray(start, end), () => (end < blob.length ? response.destroy() : response.end()))
+}
+
+describe('a blob', () => {
+  test('goes on where it was cut', async () => {
+    const server = await serve((request, response) => rest(request, response, startOf(request) + 300_000))
+    expect((await read(server)).equals(blob)).toBe(true)
+    expect(server.requests.map((request) => startOf(request))).toEqual([0, 300_000, 600_000, 900_000])
+  })
+
+  test('cut a hundred times with progress between', async () => {
+    const server = await serve((request, response) => rest(request, response, startOf(request) + 70_000))
+    expect((await read(server, { retryTimes: 1 })).equals(blob)).toBe(true)
+  })
+
+  test('cut without progress fails, naming the layer and the byte', async () => {
+    const server = await serve((request, response) => rest(request, response, 1000))
+    await expect(read(server)).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_UNREACHABLE',
+      message: expect.stringMatching(/layer 2 of 3 \(sha256:[0-9a-f]{64}\) of 127\.0\.0\.1:[0-9]+\/a\/b:latest/),
+    })
+    expect(server.requests).toHaveLength(4)
+  })
+
+  test('from a server without ranges comes again, and what came before is passed over', async () => {
+    let count = 0
+    const server = await serve((_request, response) => {
+      response.writeHead(200, { 'content-length': blob.length })
+      count++
+      response.write(blob.subarray(0, count * 400_000), () => (count > 2 ? response.end() : response.destroy()))
+    })
+    expect((await read(server)).equals(blob)).toBe(true)
+    expect(server.requests).toHaveLength(3)
+  })
+
+  test('that always has to begin again is given up', async () => {
+    let count = 0
+    const server = await serve((_request, response) => {
+      response.writeHead(200, { 'content-length': blob.length })
+      response.write(blob.subarray(0, ++count * 70_000), () => response.destroy())
+    })
+    await expect(read(server)).rejects.toMatchObject({ code: 'ERR_REGISTRY_PROTOCOL', offset: 350_000 })
+  })
+
+  test.each([
+    ['another start', (start: number) => `bytes ${start - 1}-${blob.length - 1}/${blob.length}`],
+    ['another end', (start: number) => `bytes ${start}-${blob.length - 2}/${blob.length}`],
+    ['another size', (start: number) => `bytes ${start}-${blob.length - 1}/${blob.length + 1}`],
+    ['nothing', () => undefined],
+  ])('a range that says %s is not taken', async (_what, contentRange) => {
+    const server = await serve((request, response) => {
+      const start = startOf(request)
+      if (start > 0) {
+        const range = contentRange(start)
+        // Its bytes are wrong as well: taken they would show.
+        response.writeHead(206, range === undefined ? {} : { 'content-range': range }).end(Buffer.alloc(blob.length))
+      } else rest(request, response, server.requests.length === 1 ? 500_000 : blob.length)
+    })
+    expect((await read(server)).equals(blob)).toBe(true)
+    expect(server.requests.map(startOf)).toEqual([0, 500_000, 0])
+  })
+
+  test('416: from the beginning', async () => {
+    const server = await serve((request, response) => {
+      if (startOf(request) > 0) response.writeHead(416).end()
+      else rest(request, response, server.requests.length === 1 ? 500_000 : blob.length)
+    })
+    expect((await read(server)).equals(blob)).toBe(true)
+  })
+
+  test('whose connection stays open after the last byte is whole', async () => {
+    const server = await serve((_request, response) => {
+      response.writeHead(200)
+      response.write(blob)
+    })
+    expect((await read(server)).equals(blob)).toBe(true)
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test.each([
+    ['a longer one', blob.length + 1],
+    ['a shorter one', blob.length - 1],
+  ])('%s than promised is refused before its first byte', async (_what, size) => {
+    const server = await serve(rest)
+    const wanted = { digest: descriptor.digest, size }
+    const error = { code: 'ERR_SIZE_MISMATCH', expected: size, actual: blob.length }
+    await expect(read(server, {}, wanted)).rejects.toMatchObject(error)
+  })
+
+  test('that does not end is cut at its size', async () => {
+    const server = await serve((_request, response) => {
+      response.writeHead(200)
+      const more = () => void (response.destroyed || response.write(blob, more))
+      more()
+    })
+    await expect(read(server)).rejects.toMatchObject({ code: 'ERR_SIZE_MISMATCH' })
+  })
+
+  test('of no bytes', async () => {
+    const server = await serve((_request, response) => response.end())
+    expect(await read(server, {}, { digest: digestOf(Buffer.alloc(0)), size: 0 })).toHaveLength(0)
+  })
+
+  test('that the server compresses on its way is refused', async () => {
+    const server = await serve((_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end('x'))
+    await expect(read(server)).rejects.toMatchObject({ code: 'ERR_REGISTRY_PROTOCOL' })
+    expect(server.requests[0]!.headers['accept-encoding']).toBe('identity')
+  })
+
+  test('that stalls is asked for again, and at last given up', async () => {
+    const stall = (request: IncomingMessage, response: ServerResponse) => {
+      if (startOf(request) > 0 && server.requests.length > 2) return rest(request, response)
+      response.writeHead(200, { 'content-length': blob.length })
+      return response.write(blob.subarray(0, 100_000))
+    }
+    const server: Served = await serve(stall)
+    expect((await read(server)).equals(blob)).toBe(true)
+    const dead = await serve(() => {})
+    await expect(read(dead)).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
+  })
+
+  test('whose reader is slow does not stall', async () => {
+    const server = await serve(rest)
+    const stream = (await open(server, { idleTimeout: 50 })).blob(descriptor)
+    let size = 0
+    const slow = new Writable({
+      highWaterMark: 1,
+      write: (chunk: Buffer, _encoding, done) => {
+        size += chunk.length
+        sleep(size < 300_000 ? 120 : 0).then(() => done(), done)
+      },
+    })
+    await pipeline(stream, slow)
+    expect(size).toBe(blob.length)
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('destroyed in the middle closes its connection', async () => {
+    let close = (): void => {}
+    const gone = new Promise<void>((resolve) => {
+      close = resolve
+    })
+    const server = await serve((_request, response) => {
+      response.on('close', close)
+      response.writeHead(200, { 'content-length': blob.length })
+      response.write(blob.subarray(0, 1000))
+    })
+    const stream = (await open(server)).blob(descriptor)
+    stream.once('data', () => stream.destroy())
+    await gone
+    expect(stream.destroyed).toBe(true)
+  })
+
+  test('a wait longer than allowed is told, not waited for', async () => {
+    const server = await serve((_request, response) => response.writeHead(429, { 'retry-after': '7200' }).end())
+    await expect(read(server)).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_RATE_LIMITED',
+      message: expect.stringContaining('try again in 2 h'),
+    })
+    expect(server.requests).toHaveLength(1)
+  })
+})
+
+describe('credentials', () => {
+  test('do not follow a redirect to another port, nor come back from there', async () => {
+    const other = await serve((request, response) => {
+      if (request.url!.startsWith('/back')) response.writeHead(307, { location: `http://${server.host}/end` }).end()
+      else response.writeHead(307, { location: '/back' }).end()
+    })
+    const server: Served = await serve((request, response) => {
+      if (request.url === '/end') return rest(request, response)
+      if (request.headers.authorization === undefined) {
+        return response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end()
+      }
+      return response.writeHead(302, { location: `http://${other.host}/blob?sig=1` }).end()
+    })
+    expect((await read(server)).equals(blob)).toBe(true)
+    expect(other.requests.map(({ headers }) => headers.authorization)).toEqual([undefined, undefined])
+    expect(server.requests.map(({ headers }) => headers.authorization !== undefined)).toEqual([false, true, false])
+  })
+})
