@@ -19,6 +19,7 @@ import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { note, print, printJson, printLine, table } from '../output.ts'
 import { addOciLayerCommands } from './oci-layer.ts'
 import { addOciPullCommand } from './oci-pull.ts'
+import { addOciPushCommand } from './oci-push.ts'
 
 const imageArgument = 'a tag, or @ and the digest of a config'
 
@@ -28,6 +29,7 @@ export function addOciCommand(program: Command): void {
   addImageCommands(oci)
   addOciLayerCommands(oci)
   addOciPullCommand(oci)
+  addOciPushCommand(oci)
 }
 
 function addImageCommands(oci: Command): void {

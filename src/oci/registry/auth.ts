@@ -16,7 +16,7 @@ export interface AuthorizerContext {
   /** Host and port of the registry. */
   readonly host: string
   /** `repository:library/fedora:pull` */
-  readonly scope: string
+  readonly scopes: readonly string[]
   readonly credentials: Credentials | undefined
   /** Hosts of token servers that may have the credentials although they look foreign. */
   readonly trustedRealms: readonly string[]
@@ -104,9 +104,12 @@ export class Authorizer {
   }
 
   async #token(parameters: ReadonlyMap<string, string>, signal: AbortSignal, subject: Subject): Promise<Login> {
-    const { transport, credentials, scope } = this.#context
+    const { transport, credentials } = this.#context
     const realm = this.#realm(parameters.get('realm'), subject)
-    const scopes = new Set([scope, ...(parameters.get('scope') ?? '').split(' ').filter((text) => text !== '')])
+    const scopes = new Set([
+      ...this.#context.scopes,
+      ...(parameters.get('scope') ?? '').split(' ').filter((text) => text !== ''),
+    ])
     const query = new URLSearchParams()
     for (const text of scopes) query.append('scope', text)
     const service = parameters.get('service')
