@@ -50,6 +50,7 @@ export { type PushEvent, type PushedImage, type PushOptions, pushImage } from '.
 export type { LayerBlob, PushLayerEvent } from './push-layers.ts'
 export type { PushCompression } from './push-manifest.ts'
 export * from './registry/index.ts'
+export { type CopyOptions, copyImage } from './repository-source.ts'
 export type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'
 export { openSource, type PullByNameOptions, pull } from './transports.ts'
 export { layersToTree, storeImage, type TreeOptions } from './tree.ts'

@@ -17,6 +17,7 @@ import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { note, print, printJson, printLine, table } from '../output.ts'
+import { addOciCopyCommand } from './oci-copy.ts'
 import { addOciLayerCommands } from './oci-layer.ts'
 import { addOciPullCommand } from './oci-pull.ts'
 import { addOciPushCommand } from './oci-push.ts'
@@ -30,6 +31,7 @@ export function addOciCommand(program: Command): void {
   addOciLayerCommands(oci)
   addOciPullCommand(oci)
   addOciPushCommand(oci)
+  addOciCopyCommand(oci)
 }
 
 function addImageCommands(oci: Command): void {
