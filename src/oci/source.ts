@@ -32,7 +32,7 @@ export interface ImageSource {
    * The blobs it has for the layers, in their order, where those that the manifest names may not be there: a store that
    * keeps layers unpacked has their tars.
    */
-  layers?(): Promise<readonly Descriptor[]>
+  layers?(): Promise<readonly Descriptor[] | undefined>
   /** A blob as a stream, not compared with its digest. `bytesRead` tells how far it is. */
   blob(blob: BlobDescriptor, what?: string): Readable & { readonly bytesRead: number }
   close(): Promise<void>
