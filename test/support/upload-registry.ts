@@ -18,8 +18,8 @@ export type UploadFault =
 
 /** A registry in memory to which images can be pushed, and which fails as it is told. */
 export class UploadRegistry {
-  readonly blobs = new Map<string, Buffer>()
-  readonly manifests = new Map<string, Buffer>()
+  readonly blobs: Map<string, Buffer> = new Map()
+  readonly manifests: Map<string, Buffer> = new Map()
   /** `PATCH 0-99`: the uploads as they came. */
   readonly log: string[] = []
   readonly #faults: UploadFaults
