@@ -1,4 +1,5 @@
 /** What we push, the others read: the real docker-registry, skopeo, crane and umoci. */
+import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,9 +17,12 @@ import {
 import type { Repository } from '../../src/repository/index.ts'
 import { Cfsctl, initOurs, run } from '../support/cfsctl.ts'
 import { compileInto } from '../support/compiled.ts'
+import { cuttingLine } from '../support/cutting-line.ts'
 import { DockerRegistry, login, makeCa, type PrivateCa, TokenServer } from '../support/docker-registry.ts'
+import { imageOf } from '../support/image-archive.ts'
 import { randomImage, writeLayout } from '../support/random-images.ts'
 import { makeRealImage, skipRealImage } from '../support/real-image.ts'
+import { entry, tar } from '../support/tar.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { leftovers, temporaryRepository } from '../support/temporary-repository.ts'
 import { requireTools } from '../support/tools.ts'
@@ -142,6 +146,29 @@ describe.skipIf(skip)('docker-registry', () => {
     expect(tokens.issued - before).toBe(1)
     expect((await bySkopeo(`docker://${open.host}/token/2:1`)).id).toBe(id)
     await expect(push(repository, 'x', to, options())).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED' })
+  })
+
+  test('an upload that is cut comes to its end', async () => {
+    const at = temporaryDirectory()
+    const noise = createHash('shake256', { outputLength: 3_000_000 }).update('noise').digest()
+    const layer = tar(entry({ name: 'usr/', type: '5' }), entry({ name: 'usr/noise' }, noise))
+    writeLayout(join(at, 'from'), imageOf([layer]))
+    const { repository, id } = await pulled(`oci:${at}/from`)
+    // docker-registry does not know an upload any more whose chunk was cut: it begins again.
+    const line = await cuttingLine(open.host, 700_000, 3)
+    const to = `docker://${line.host}/cut/image:1`
+    const attempts: number[] = []
+    const onRetry: PushByNameOptions['onRetry'] = ({ attempt }) => void attempts.push(attempt)
+    const result = await push(
+      repository,
+      'x',
+      to,
+      options({ compression: 'gzip', chunkSize: 500_000, retryDelay: 1, onRetry }),
+    )
+    expect(how(result)).toEqual(['sent'])
+    expect(line.cuts).toBe(3)
+    expect(attempts.length).toBeGreaterThanOrEqual(3)
+    expect((await bySkopeo(`docker://${open.host}/cut/image:1`)).id).toBe(id)
   })
 
   test.skipIf(skipCrane)('crane finds nothing wrong', async () => {

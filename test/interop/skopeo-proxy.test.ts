@@ -3,10 +3,13 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { importArchive, openImage, type PullOptions, pull, pullImage, SkopeoSource } from '../../src/oci/index.ts'
 import { run } from '../support/cfsctl.ts'
+import { imageOf } from '../support/image-archive.ts'
 import { randomImage, writeLayout } from '../support/random-images.ts'
+import { entry, tar } from '../support/tar.ts'
 import { leftovers, temporaryRepository } from '../support/temporary-repository.ts'
 import { requireTools } from '../support/tools.ts'
 
@@ -77,11 +80,18 @@ describe.skipIf(skip)("skopeo's proxy", () => {
   })
 
   test.skipIf(skipStorage)('containers-storage, where layers are kept unpacked', async () => {
-    await run('buildah', ['--storage-driver', 'vfs', 'pull', '-q', 'oci:image'], directory)
-    const [id] = (await run('buildah', ['--storage-driver', 'vfs', 'images', '-q'])).toString().split('\n')
+    // It unpacks the layers, and not every tar that we read is one that it does.
+    const tars = ['one', 'two'].map((text) =>
+      tar(entry({ name: 'usr/', type: '5', mode: 0o755 }), entry({ name: `usr/${text}` }, text.repeat(100))),
+    )
+    const blobs = tars.map((bytes) => ({ bytes: gzipSync(bytes), suffix: '+gzip' as const }))
+    writeLayout(at('simple'), imageOf(tars, blobs))
+    await run('buildah', ['--storage-driver', 'vfs', 'pull', '-q', 'oci:simple'], directory)
+    const images = await run('buildah', ['--storage-driver', 'vfs', 'images', '-q', '--no-trunc'])
+    const id = images.toString().trim().replace('sha256:', '')
     const repository = await temporaryRepository()
     const { imageId } = await pull(repository, `containers-storage:${id}`, { name: 'x' })
-    expect(imageId.hex).toBe(await byPipe(`oci:${at('image')}`))
+    expect(imageId.hex).toBe(await byPipe(`oci:${at('simple')}`))
   })
 
   test('says what skopeo says', async () => {

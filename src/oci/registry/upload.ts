@@ -47,7 +47,10 @@ export async function uploadBlob(endpoint: Endpoint, blob: BlobMaker, options: U
   }
 }
 
-/** The registry knows nothing of an upload any more, or less than it had acknowledged. */
+/**
+ * The registry knows nothing of an upload any more, or less than it had acknowledged. docker-registry forgets those of
+ * which a chunk was cut.
+ */
 class Lost extends Error {
   readonly failure: ComposefsError
 
