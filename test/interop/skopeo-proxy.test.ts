@@ -31,6 +31,13 @@ async function byPipe(name: string): Promise<string> {
   return image!.imageId.hex
 }
 
+/** On a storage of its own. */
+async function buildah(...args: string[]): Promise<string> {
+  const script = 'CONTAINERS_STORAGE_CONF=$1 && export CONTAINERS_STORAGE_CONF && shift && exec buildah "$@"'
+  const output = await run('sh', ['-c', script, 'sh', at('storage.conf'), ...args], directory)
+  return output.toString()
+}
+
 async function byProxy(name: string, options: PullOptions = {}) {
   const repository = await temporaryRepository()
   const source = await SkopeoSource.open(name)
@@ -86,9 +93,8 @@ describe.skipIf(skip)("skopeo's proxy", () => {
     )
     const blobs = tars.map((bytes) => ({ bytes: gzipSync(bytes), suffix: '+gzip' as const }))
     writeLayout(at('simple'), imageOf(tars, blobs))
-    await run('buildah', ['--storage-driver', 'vfs', 'pull', '-q', 'oci:simple'], directory)
-    const images = await run('buildah', ['--storage-driver', 'vfs', 'images', '-q', '--no-trunc'])
-    const id = images.toString().trim().replace('sha256:', '')
+    await buildah('pull', '-q', 'oci:simple')
+    const [id] = (await buildah('images', '-q')).split('\n')
     const repository = await temporaryRepository()
     const { imageId } = await pull(repository, `containers-storage:${id}`, { name: 'x' })
     expect(imageId.hex).toBe(await byPipe(`oci:${at('simple')}`))
