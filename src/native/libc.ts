@@ -67,9 +67,17 @@ export interface Libc {
   recvmsg(fd: number, packet: Buffer, control: Buffer): Promise<{ length: number; controlLength: number }>
 }
 
+/** A name, or what koffi made. */
+type KoffiType = string | object
+
 interface Koffi {
-  load(path: null): { func(declaration: string): NativeFunction }
-  struct(name: string, fields: Readonly<Record<string, string>>): unknown
+  load(path: null): {
+    func(declaration: string): NativeFunction
+    func(name: string, result: KoffiType, parameters: readonly KoffiType[]): NativeFunction
+  }
+  struct(fields: Readonly<Record<string, KoffiType>>): object
+  pointer(type: object): object
+  inout(type: object): object
   errno(): number
 }
 
@@ -143,17 +151,18 @@ function bind(koffi: Koffi): Libc {
   const openat = library.func('int openat(int directory, const char *name, int flags)')
   const statx = library.func('int statx(int fd, const char *path, int flags, unsigned int mask, void *result)')
   const socketpair = library.func('int socketpair(int domain, int type, int protocol, void *pair)')
-  koffi.struct('iovec', { base: 'void *', length: 'size_t' })
-  koffi.struct('msghdr', {
+  // Without names: those are known to the whole process, once.
+  const vector = koffi.struct({ base: 'void *', length: 'size_t' })
+  const header = koffi.struct({
     name: 'void *',
     nameLength: 'uint32_t',
-    vectors: 'iovec *',
+    vectors: koffi.pointer(vector),
     count: 'size_t',
     control: 'void *',
     controlLength: 'size_t',
     flags: 'int',
   })
-  const recvmsg = library.func('intptr_t recvmsg(int fd, _Inout_ msghdr *message, int flags)')
+  const recvmsg = library.func('recvmsg', 'intptr_t', ['int', koffi.inout(koffi.pointer(header)), 'int'])
   const mknodatNumber = mknodatNumbers[process.arch]
   const errno = (result: number): number => (result < 0 ? koffi.errno() : 0)
   const length = (result: number): number => (result < 0 ? -koffi.errno() : result)
