@@ -38,18 +38,19 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string
 }
 
-// The reader of a pipe may leave (`| head`): nobody is left to tell.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') report(error)
-  process.exit()
-})
-
 // A promise that is never settled would end the process with success in the middle of its work.
 let settled = false
 process.on('exit', () => {
   if (settled || process.exitCode !== undefined) return
   note('Error: the work stopped before its end [ERR_STREAM_ORDER]')
   process.exitCode = 1
+})
+
+// The reader of a pipe may leave (`| head`): nobody is left to tell.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') report(error)
+  settled = true
+  process.exit()
 })
 
 try {
