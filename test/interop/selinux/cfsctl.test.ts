@@ -96,7 +96,7 @@ describe.skipIf(requireTools('cfsctl').skip)('cfsctl', () => {
     }
     expect(different).toEqual([])
     expect(seen.labelled).toBeGreaterThan(count / 2)
-    expect(seen.refusedByUs).toBeLessThan(count / 8)
+    expect(seen.refusedByUs).toBeLessThan(count / 5)
     console.info(
       `${seen.labelled} random policies, ${seen.labels} labels as of cfsctl; ${seen.refused} refused, ${seen.refusedByUs} of them by us alone`,
     )
