@@ -4,7 +4,17 @@
  * COMPOSEFS_SEED chooses other trees than the usual ones.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -14,6 +24,7 @@ import { ObjectDirectory, Repository } from '../../src/repository/index.ts'
 import { checkoutTree, type NotRestored } from '../../src/sinks/index.ts'
 import { readDumpfile } from '../../src/streams/dumpfile-reader.ts'
 import { bytesOf, diffTrees, type FileSystem, inodes, Leaf } from '../../src/tree/index.ts'
+import { treeWith } from '../support/checkout-tree.ts'
 import { compileInto } from '../support/compiled.ts'
 import { Random } from '../support/random.ts'
 import { randomDumpfile } from '../support/random-dumpfile.ts'
@@ -154,6 +165,39 @@ describe.skipIf(!root || skipRealImage())('a real image', () => {
       status: 0,
       report: `${result.inodes + result.links} inodes compared, 0 differ`,
     })
+  })
+})
+
+describe.skipIf(!root || requireTools('mkfs.xfs', 'mount').skip)('a file system with reflinks', () => {
+  test('holds contents once, verified all the same', async () => {
+    const image = join(directory, 'xfs.img')
+    const mount = join(directory, 'xfs')
+    execFileSync('truncate', ['-s', '320M', image])
+    execFileSync('mkfs.xfs', ['-q', '-m', 'reflink=1', image])
+    mkdirSync(mount)
+    execFileSync('mount', ['-o', 'loop', image, mount])
+    try {
+      const objects = new ObjectDirectory(join(mount, 'objects'), 'sha256')
+      const size = 30_000_000
+      const content = { type: 'external', size, id: objects.put(Buffer.alloc(size, 'x')) } as const
+      const tree = treeWith({ '/a': content, '/b': content, '/empty': { type: 'inline', bytes: Buffer.alloc(0) } })
+      execFileSync('sync', ['-f', mount])
+      const free = (): number => statfsSync(mount).bfree * statfsSync(mount).bsize
+      const before = free()
+      const result = await checkoutTree(tree, objects, join(mount, 'target'))
+      execFileSync('sync', ['-f', mount])
+      expect(result).toMatchObject({ bytes: 2 * size, reflinkedBytes: 2 * size, notRestored: [] })
+      expect(before - free()).toBeLessThan(size / 10)
+      expect(readFileSync(join(mount, 'target/b')).equals(Buffer.alloc(size, 'x'))).toBe(true)
+      const copied = await checkoutTree(tree, objects, join(mount, 'copied'), { reflink: false })
+      expect(copied).toMatchObject({ bytes: 2 * size, reflinkedBytes: 0 })
+      writeFileSync(objects.pathOf(content.id), Buffer.alloc(size, 'y'))
+      const damaged = expect(checkoutTree(tree, objects, join(mount, 'damaged'))).rejects
+      await damaged.toMatchObject({ code: 'ERR_REPOSITORY_CORRUPT', path: join(mount, 'damaged/a') })
+      expect(readdirSync(join(mount, 'damaged'))).toEqual([])
+    } finally {
+      execFileSync('umount', [mount])
+    }
   })
 })
 
