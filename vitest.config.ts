@@ -5,8 +5,12 @@ const project = (name: string, timeout: number) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: timeout },
 })
 
+const { VITEST_JSON } = process.env
+
 const config: ViteUserConfig = defineConfig({
   test: {
+    // The counts for a script, beside what people read.
+    ...(VITEST_JSON !== undefined && { reporters: ['default', ['json', { outputFile: VITEST_JSON }]] }),
     projects: [
       project('unit', 20_000),
       project('property', 120_000),

@@ -20,8 +20,8 @@ export async function layer(packages: readonly string[], extra: (tar: Pack) => v
 }
 
 function add(tar: Pack, path: string, name: string): void {
-  const { mode, mtime, ...stat } = lstatSync(path)
-  const header = { name, mode: mode & 0o777, mtime }
+  const stat = lstatSync(path)
+  const header = { name, mode: stat.mode & 0o777, mtime: stat.mtime }
   if (stat.isSymbolicLink()) tar.entry({ ...header, type: 'symlink', linkname: readlinkSync(path) })
   else if (stat.isFile()) tar.entry(header, readFileSync(path))
   else if (stat.isDirectory()) {

@@ -53,6 +53,9 @@ export const errorCodes = {
   ERR_USR_MISSING: 'the image has no /usr directory to take the root metadata from',
   ERR_NOT_FOUND: 'what was asked for does not exist',
   ERR_NOT_DIRECTORY: 'what was asked for is not a directory',
+  // directory on disk
+  ERR_SOURCE_CHANGED: 'a file or directory changed while it was read',
+  ERR_SOURCE_MOUNT: 'a directory goes on in another file system',
   // EROFS
   ERR_EROFS_LIMIT: 'the tree exceeds a limit of the image format',
   ERR_EROFS_INVALID: 'the image is damaged',
@@ -73,6 +76,9 @@ export const errorCodes = {
   ERR_OCI_MEDIA_TYPE: 'the media type is not supported',
   ERR_OCI_NAME: 'a tag or reference name is not allowed',
   ERR_OCI_NOT_FOUND: 'the image is not in the repository',
+  // SELinux
+  ERR_SELINUX_POLICY: 'the SELinux policy of a tree cannot be used',
+  ERR_SELINUX_REGEX: 'a regular expression of an SELinux policy cannot be used',
   // the rest
   ERR_ARGUMENT: 'an argument is not allowed',
   ERR_IO: 'the operating system refused an operation',

@@ -8,12 +8,14 @@ import type { Command } from 'commander'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
-import { Repository } from '../repository/repository.ts'
+import { readMetadata } from '../repository/metadata-file.ts'
+import type { Repository } from '../repository/repository.ts'
 import { note } from './output.ts'
 
 /** The global options, as commander gives them. */
 export interface GlobalOptions {
-  readonly repo?: string
+  /** `false` for `--no-repo`. */
+  readonly repo?: string | false
   readonly user?: true
   readonly system?: true
   readonly hash?: Algorithm
@@ -31,6 +33,9 @@ export function repositoryPath({ repo, user, system }: GlobalOptions): string {
   if ([repo, user, system].filter((option) => option !== undefined).length > 1) {
     throw new ComposefsError('ERR_ARGUMENT', '--repo, --user and --system exclude each other')
   }
+  if (repo === false) {
+    throw new ComposefsError('ERR_ARGUMENT', 'this command needs a repository; --no-repo is not for it')
+  }
   const own = `${homedir()}/.var/lib/composefs`
   if (repo !== undefined) return repo
   if (system) return '/sysroot/composefs'
@@ -45,9 +50,23 @@ export function erofsVersion({ erofsVersion: text }: { readonly erofsVersion?: s
   throw new ComposefsError('ERR_ARGUMENT', `there is no EROFS format version ${text}`, { hint: 'choose 0, 1 or 2' })
 }
 
+/** Loaded by those commands alone that use a repository. */
+const loadRepository = async () => (await import('../repository/repository.ts')).Repository
+
+/**
+ * The hash for a command that needs no repository: `--hash`, or that of the repository if there is one, or sha512. The
+ * repository is not opened.
+ */
+export function hashWithoutRepository(options: GlobalOptions): Algorithm {
+  const { repo, hash } = options
+  if (hash !== undefined) return hash
+  return (repo === false ? undefined : readMetadata(repositoryPath(options))?.algorithm) ?? 'sha512'
+}
+
 /** Opens the repository for one command and closes it afterwards. */
 export async function withRepository<T>(command: Command, use: (repository: Repository) => Promise<T>): Promise<T> {
   const options = globals(command)
+  const Repository = await loadRepository()
   const repository = await Repository.open(repositoryPath(options), openOptions(options))
   return closeAfter(checkVerity(repository, options), use)
 }
@@ -56,6 +75,7 @@ export async function withRepository<T>(command: Command, use: (repository: Repo
 export async function withNewRepository<T>(command: Command, use: (repository: Repository) => Promise<T>): Promise<T> {
   const options = globals(command)
   const path = repositoryPath(options)
+  const Repository = await loadRepository()
   try {
     const repository = await Repository.open(path, openOptions(options))
     return closeAfter(checkVerity(repository, options), use)

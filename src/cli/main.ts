@@ -50,7 +50,8 @@ process.on('exit', () => {
 })
 
 try {
-  await makeProgram(version).parseAsync()
+  const program = await makeProgram(version, process.argv.slice(2))
+  await program.parseAsync()
 } catch (error) {
   if ((error as NodeJS.ErrnoException | undefined)?.code !== 'EPIPE') report(error)
 } finally {

@@ -15,6 +15,10 @@ export const lockOperation = { shared: 1, exclusive: 2, nonBlocking: 4, unlock: 
 export const atCurrentDirectory = -100
 export const atSymlinkFollow = 0x400
 
+/** `O_CLOEXEC`, which Node adds by itself; `AT_EMPTY_PATH` and `STATX_BASIC_STATS` of statx(2). */
+const closeOnExec = 0o2000000
+const atEmptyPath = 0x1000
+const statxBasic = 0x7ff
 /**
  * mknodat(2) goes past the C library, whose older versions have no such function: its number, by processor. All of these
  * have times of 64 bits.
@@ -41,6 +45,10 @@ export interface Libc {
   setMtime(path: string, seconds: bigint, nanoseconds: number): number
   /** Runs on another thread, for it may take seconds. */
   syncfs(fd: number): Promise<number>
+  /** Returns the descriptor, or minus the errno. The name is ASCII. */
+  openat(directory: number, name: string, flags: number): number
+  /** Of an open inode, all basic fields; `result` has 256 bytes. */
+  statx(fd: number, result: Uint8Array): number
   /** Of a descriptor (not one of O_PATH), or of a path. Returns the length, or minus the errno, like the next two. */
   listxattr(file: number | string, list: Buffer): number
   /** `name` ends in NUL. */
@@ -120,6 +128,8 @@ function bind(koffi: Koffi): Libc {
   const setxattr = library.func(
     'int setxattr(const char *path, const void *name, const void *value, size_t size, int flags)',
   )
+  const openat = library.func('int openat(int directory, const char *name, int flags)')
+  const statx = library.func('int statx(int fd, const char *path, int flags, unsigned int mask, void *result)')
   const mknodatNumber = mknodatNumbers[process.arch]
   const errno = (result: number): number => (result < 0 ? koffi.errno() : 0)
   const length = (result: number): number => (result < 0 ? -koffi.errno() : result)
@@ -145,6 +155,8 @@ function bind(koffi: Koffi): Libc {
           else reject(error)
         })
       }),
+    openat: (directory, name, flags) => length(openat(directory, name, flags | closeOnExec)),
+    statx: (fd, result) => errno(statx(fd, '', atEmptyPath, statxBasic, result)),
     listxattr: (file, list) => length((typeof file === 'number' ? flistxattr : listxattr)(file, list, list.length)),
     getxattr: (file, name, value) =>
       length((typeof file === 'number' ? fgetxattr : getxattr)(file, name, value, value.length)),

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { DigestStore } from './digest-store.ts'
 export type { NamedImage } from './images.ts'
 export { type InitOptions, initRepository } from './init.ts'
 export { linkTarget } from './links.ts'

@@ -58,6 +58,7 @@ const directoryMode = 0o755
 export class ObjectDirectory implements ObjectStore {
   readonly path: string
   readonly algorithm: Algorithm
+  readonly takesIds = true
   /** Counted from zero at each opening. */
   readonly stats: ObjectStats = { newObjects: 0, newBytes: 0, presentObjects: 0, replacedObjects: 0 }
   readonly #verity: VerityKeeper
@@ -66,6 +67,7 @@ export class ObjectDirectory implements ObjectStore {
   readonly #directories = new Set<string>()
   readonly #receiver: ObjectReceiver
   #temporaries: TemporaryFiles | undefined
+  #expectNew = false
 
   constructor(path: string, algorithm: Algorithm, options: ObjectDirectoryOptions = {}) {
     this.path = path
@@ -110,18 +112,19 @@ export class ObjectDirectory implements ObjectStore {
    * Stores contents, unless they are stored already. A file that has their name and the wrong size (as a crash before
    * the sync leaves behind) is replaced.
    *
+   * @param id the id of these bytes, where it was computed elsewhere
    * @throws {@link ComposefsError} `ERR_NO_SPACE`, `ERR_REPOSITORY_READONLY`, `ERR_REPOSITORY_VERITY`,
    * `ERR_NATIVE_MISSING` (fs-verity is required and koffi missing), `ERR_IO`; the store is unchanged then
    */
-  put(bytes: Buffer): ObjectId {
-    const id = fsverityDigest(this.algorithm, bytes)
+  put(bytes: Buffer, id: ObjectId = fsverityDigest(this.algorithm, bytes)): ObjectId {
     if (this.#known.has(id.hex)) {
       this.stats.presentObjects++
       return id
     }
     this.#beforeWrite()
     try {
-      const state = this.#stateOf(id, bytes.length)
+      // What comes after a new object mostly is new as well, and linking it tells if it is not.
+      const state = this.#expectNew ? 'absent' : this.#stateOf(id, bytes.length)
       if (state === 'present') {
         this.#count(id, bytes.length, state)
         return id
@@ -250,12 +253,21 @@ export class ObjectDirectory implements ObjectStore {
       this.#makeDirectory(id.hex.slice(0, 2))
       linked = file.link(path)
     }
-    this.#count(id, size, linked ? 'absent' : 'present')
+    if (linked) this.#count(id, size, 'absent')
+    else this.#settleExisting(file, id, size)
+  }
+
+  /** Somebody else was faster, or nobody had looked. */
+  #settleExisting(file: TemporaryFile, id: ObjectId, size: number): void {
+    const state = this.#stateOf(id, size)
+    if (state !== 'present') file.replace(this.pathOf(id))
+    this.#count(id, size, state === 'present' ? state : 'damaged')
   }
 
   #count(id: ObjectId, size: number, state: 'absent' | 'present' | 'damaged'): void {
     if (this.#known.size >= maxKnown) this.#known.clear()
     this.#known.add(id.hex)
+    this.#expectNew = state === 'absent'
     if (state === 'present') {
       this.stats.presentObjects++
       return

@@ -14,7 +14,13 @@ export { type Compression, detectCompression } from './compression.ts'
 export { ContentSplitter, ContentSplitterMachine, type ContentSplitterOptions } from './content-splitter.ts'
 export { Decompressor, type DecompressorOptions } from './decompressor.ts'
 export { DigestVerifier, DigestVerifierMachine, type DigestVerifierOptions } from './digest-verifier.ts'
-export { DumpfileReader, DumpfileReaderMachine, type DumpfileReaderOptions, readDumpfile } from './dumpfile-reader.ts'
+export {
+  DumpfileReader,
+  DumpfileReaderMachine,
+  type DumpfileReaderOptions,
+  readDumpfile,
+  readDumpfileFrom,
+} from './dumpfile-reader.ts'
 export {
   type DumpfileItem,
   type DumpfileTextOptions,
@@ -80,6 +86,7 @@ export { encodeEntry, endBlocks, zeroPadding } from './tar-encoder.ts'
 export {
   encodeHeader,
   type HeaderFields,
+  headerPath,
   parseHeader,
   type TarFormat,
   type TarHeader,

@@ -74,8 +74,13 @@ export type StoredRecord =
 /** Where ObjectWriter puts contents. `repository/` and the in-memory store of the tests implement it. */
 export interface ObjectStore {
   readonly algorithm: Algorithm
-  /** Stores a whole object. A store that answers synchronously is faster: no promise a file. */
-  put(bytes: Buffer): ObjectId | Promise<ObjectId>
+  /**
+   * Stores a whole object; `id` is its id where the caller has computed it. A store that answers synchronously is
+   * faster: no promise a file.
+   */
+  put(bytes: Buffer, id?: ObjectId): ObjectId | Promise<ObjectId>
+  /** Whether `put` always answers synchronously and makes use of `id`: then another thread may compute it. */
+  readonly takesIds?: boolean
   /** Begins an object that comes in pieces and whose size is known. */
   create(size: number): ObjectSink
 }

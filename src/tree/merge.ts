@@ -16,6 +16,11 @@ import { Xattrs } from './xattrs.ts'
 export interface MergeOptions {
   /** Make parent directories that have no entry of their own: 0755, root:root, time 0. Default: refuse. */
   readonly implicitParents?: boolean
+  /**
+   * Whether names that begin with `.wh.` hide what is below, as in layers. Where they are names like any other, as in a
+   * directory on disk, give false. Default true.
+   */
+  readonly whiteouts?: boolean
 }
 
 /** Longest target that a symlink can have, in bytes. */
@@ -45,12 +50,14 @@ const opaqueMarker = '.wh..wh..opq'
 export class LayerMerger {
   readonly fileSystem: FileSystem
   readonly #implicitParents: boolean
+  readonly #whiteouts: boolean
   /** Names that the layer at hand wrote, and those of directories above them; undefined where nothing is lower. */
   #own: Map<Directory, Set<ByteString>> | undefined
 
   constructor(options: MergeOptions = {}) {
     this.fileSystem = new FileSystem({ ...defaultDirectoryStat, mode: 0 })
     this.#implicitParents = options.implicitParents ?? false
+    this.#whiteouts = options.whiteouts ?? true
   }
 
   /** What is added from now on belongs to a new layer above everything before. */
@@ -76,7 +83,7 @@ export class LayerMerger {
     // Before the whiteout test, as the reference does: a whiteout given as a hardlink to nowhere is no whiteout.
     const inode = entry.type === 'hardlink' ? this.#target(entry) : inodeOf(entry, content)
     const parent = this.#parent(parts)
-    if (name.startsWith(whiteoutPrefix)) {
+    if (this.#whiteouts && name.startsWith(whiteoutPrefix)) {
       if (name === opaqueMarker) this.#hideChildren(parent)
       else this.#hide(parent, name.slice(whiteoutPrefix.length) as ByteString)
       return

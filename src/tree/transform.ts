@@ -7,17 +7,17 @@ import { type ByteString, fromLatin1 } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import type { FileSystem } from './filesystem.ts'
 import { Directory, type Inode, type Leaf } from './inode.ts'
-import { compareMtime, type Stat } from './stat.ts'
-import { Xattrs } from './xattrs.ts'
+import { compareMtime, defaultDirectoryStat, type Stat } from './stat.ts'
 
 /** Which extended attributes stay. */
 export type XattrFilter = 'allowlist-only' | 'keep-user-xattrs' | 'all'
 
 /**
  * Where the metadata of the root directory comes from: `usr` copies it from `/usr` (today's rule), `newest` is 0555,
- * root:root and the newest time of any inode below (the rule of 2024), `keep` leaves what the tree has.
+ * root:root and the newest time of any inode below (the rule of 2024 for layers), `newest-time` takes that time, 1970 at
+ * the earliest, and leaves the rest (the rule of 2024 for directories), `keep` leaves what the tree has.
  */
-export type RootRule = 'usr' | 'newest' | 'keep'
+export type RootRule = 'usr' | 'newest' | 'newest-time' | 'keep'
 
 /** The transformations of {@link transformForOci}; the defaults are those of cfsctl. */
 export interface TransformOptions {
@@ -33,7 +33,10 @@ export interface TransformOptions {
 }
 
 const capability = fromLatin1('security.capability')
-const filters: Record<XattrFilter, (name: ByteString) => boolean> = {
+const rootStat2024: Stat = { ...defaultDirectoryStat, mode: 0o555 }
+
+/** Whether an extended attribute stays, by its name. */
+export const xattrFilters: Readonly<Record<XattrFilter, (name: ByteString) => boolean>> = {
   'allowlist-only': (name) => name === capability,
   'keep-user-xattrs': (name) => name === capability || name.startsWith('user.'),
   all: () => true,
@@ -52,8 +55,9 @@ export function transformForOci(fileSystem: FileSystem, options: TransformOption
     const run = directoryAt(fileSystem, 'run')
     emptyDirectory(run, timeSource(fileSystem, run).stat)
   }
-  if (xattrs !== 'all') filterXattrs(fileSystem, filters[xattrs])
-  if (root === 'newest') top.stat = newestStat(fileSystem)
+  if (xattrs !== 'all') filterXattrs(fileSystem, xattrFilters[xattrs])
+  if (root === 'newest') top.stat = newestStat(fileSystem, { ...rootStat2024, mtime: -1 })
+  if (root === 'newest-time') top.stat = newestStat(fileSystem, { ...top.stat, mtime: 0, mtimeNsec: 0 })
 }
 
 /**
@@ -125,8 +129,9 @@ function directoryNamed(inode: Inode, path: string): Directory {
   throw new ComposefsError('ERR_NOT_DIRECTORY', 'this must be a directory, not a file or symlink', { path })
 }
 
-function newestStat(fileSystem: FileSystem): Stat {
-  let newest: Stat = { mode: 0o555, uid: 0, gid: 0, mtime: -1, mtimeNsec: 0, xattrs: Xattrs.empty }
+/** With the newest time of all inodes but the root, or its own where none is newer. */
+function newestStat(fileSystem: FileSystem, oldest: Stat): Stat {
+  let newest = oldest
   for (const inode of inodes(fileSystem)) {
     if (inode !== fileSystem.root && compareMtime(inode.stat, newest) > 0) {
       newest = { ...newest, mtime: inode.stat.mtime, mtimeNsec: inode.stat.mtimeNsec }

@@ -20,7 +20,7 @@ import { requireTools } from '../support/tools.ts'
 
 const { COMPOSEFS_SEED } = process.env
 const firstSeed = Number(COMPOSEFS_SEED ?? 0)
-const count = { c: 2000, rust: 700, spoilt: 1000 }
+const count = { c: 2000, rust: 2000, spoilt: 1000 }
 const batchSize = 50
 const execute = promisify(execFile)
 

@@ -9,8 +9,11 @@ let told = false
 export const shared = {
   get available(): boolean {
     if (!available && !told) {
+      const text = '../shared (golden vectors of the reference tools) is not beside this clone'
+      const { COMPOSEFS_REQUIRE_TOOLS } = process.env
+      if (COMPOSEFS_REQUIRE_TOOLS === '1') throw new Error(`COMPOSEFS_REQUIRE_TOOLS=1, but ${text}`)
       told = true
-      console.warn('skipped: ../shared (golden vectors of the reference tools) is not beside this clone')
+      console.warn(`skipped: ${text}`)
     }
     return available
   },

@@ -5,9 +5,7 @@ import { writeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import { fsverityDigest } from '../../fsverity/merkle.ts'
 import type { Algorithm } from '../../fsverity/object-id.ts'
-import { TreeSink } from '../../sinks/tree-sink.ts'
-import { DumpfileReader } from '../../streams/dumpfile-reader.ts'
-import { pipeline } from '../../streams/pipeline.ts'
+import { readDumpfileFrom } from '../../streams/dumpfile-reader.ts'
 import type { FileSystem } from '../../tree/filesystem.ts'
 import { inodes } from '../../tree/transform.ts'
 import { erofsVersion, globals } from '../context.ts'
@@ -46,7 +44,7 @@ export function addMkfsCommand(program: Command): void {
       }
       if (image === '-') assertNoTerminal('an image')
       const input = source === '-' ? process.stdin : createReadStream(source, { highWaterMark: 1024 * 1024 })
-      const fileSystem = await pipeline(input, new DumpfileReader(), new TreeSink())
+      const fileSystem = await readDumpfileFrom(input)
       const bytes = writeImage(fileSystem, { version: erofsVersion(options) ?? 1 })
       if (!flags.printDigestOnly) await (image === '-' ? print(bytes) : writeFile(image!, bytes))
       if (flags.printDigest || flags.printDigestOnly) {

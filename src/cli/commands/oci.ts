@@ -17,11 +17,18 @@ import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { note, print, printJson, printLine, table } from '../output.ts'
+import { addOciLayerCommands } from './oci-layer.ts'
 
 const imageArgument = 'a tag, or @ and the digest of a config'
 
-/** Commands on OCI images of the repository. */
-export function addOciCommands(oci: Command): void {
+/** `composefs oci`: commands on OCI images of the repository, and on their layers. */
+export function addOciCommand(program: Command): void {
+  const oci = program.command('oci').description('OCI images of the repository')
+  addImageCommands(oci)
+  addOciLayerCommands(oci)
+}
+
+function addImageCommands(oci: Command): void {
   oci
     .command('images')
     .description('list the tagged images')

@@ -8,6 +8,7 @@ import {
   DumpfileReaderMachine,
   type DumpfileReaderOptions,
   readDumpfile,
+  readDumpfileFrom,
 } from '../../../src/streams/dumpfile-reader.ts'
 import type { DumpRecord } from '../../../src/streams/records.ts'
 import type { Inode, LeafContent } from '../../../src/tree/inode.ts'
@@ -320,5 +321,28 @@ describe('lines and chunks', () => {
       latin1(`${root}/a 0 40755 1 0 0 0 0.0 - - - a=1\n/b 0 40755 1 0 0 0 1.0 - - - a=1\n`),
     )
     expect(fileSystem.get('/a')?.stat.xattrs).toBe(fileSystem.get('/b')?.stat.xattrs)
+  })
+})
+
+test('a text that comes in pieces gives the same tree, and an error of its source', async () => {
+  const text = latin1(`${root}/f 2 100644 1 0 0 0 0.0 - hi -\n/g 0 @120000 - - - - 0.0 /f - -\n`)
+  const whole = readDumpfile(text)
+  const pieces = await readDumpfileFrom(Readable.from(cut(text, [7])))
+  expect(pieces.get('/g')).toBe(pieces.get('/f'))
+  expect(pieces).toEqual(whole)
+  const broken = (async function* () {
+    yield text
+    throw new Error('broken off')
+  })()
+  await expect(readDumpfileFrom(broken)).rejects.toThrow('broken off')
+})
+
+test('backslashes are found in whichever line they are', () => {
+  const line = (name: string, payload: string) => `/${name} 1 120777 1 0 0 0 0.0 ${payload} - -\n`
+  const names = Array.from({ length: 50 }, (_, i) => `n${i}`)
+  const text = names.map((name, i) => line(name, i % 7 === 3 ? 'a\\\\b' : 'ab')).join('')
+  const tree = readDumpfile(latin1(root + text))
+  names.forEach((name, i) => {
+    expect(tree.get(name)).toMatchObject({ content: { target: i % 7 === 3 ? 'a\\b' : 'ab' } })
   })
 })
