@@ -8,7 +8,7 @@ const project = fileURLToPath(new URL('../../', import.meta.url))
 /** The library as JavaScript in a directory, for child processes that a test starts: `<directory>/src/…/*.js`. */
 export function compileInto(directory: string): void {
   symlinkSync(join(project, 'node_modules'), join(directory, 'node_modules'))
-  writeFileSync(join(directory, 'package.json'), '{ "type": "module" }')
+  writeFileSync(join(directory, 'package.json'), '{ "type": "module", "version": "0.0.0" }')
   for (const name of readdirSync(join(project, 'src'), { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.ts')) continue
     const { outputText } = ts.transpileModule(readFileSync(join(project, 'src', name), 'utf8'), {
