@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll, beforeAll } from 'vitest'
 import { compileInto } from './compiled.ts'
 
 /** What a process did. Its output is latin1: it may be any bytes. */
@@ -55,4 +56,14 @@ export class Installed {
     })
     return { status, out: stdout, error: stderr }
   }
+}
+
+/** The command alone, installed for the tests of a file. */
+export function composefsCommand(): (...args: string[]) => Ended {
+  let installed: Installed | undefined
+  beforeAll(() => {
+    installed = new Installed()
+  })
+  afterAll(() => installed?.remove())
+  return (...args) => installed!.composefs(args)
 }
