@@ -68,6 +68,10 @@ beforeAll(async () => {
   if (skip) return
   directory = mkdtempSync(join(tmpdir(), 'composefs-registry-'))
   const at = (name: string) => join(directory, name)
+  mkdirSync(at('program'))
+  compileInto(at('program'))
+  // The program reads its version from there.
+  writeFileSync(at('program/package.json'), '{ "type": "module", "version": "0" }')
   ca = await makeCa(at('ca'))
   tokens = await TokenServer.start(ca)
   const storage = at('storage')
@@ -208,11 +212,8 @@ describe.skipIf(skipReal)('the real image', () => {
 })
 
 /** The command line as a child process would have it. */
-function command(at: string, ...args: string[]): string[] {
-  compileInto(at)
-  // The program reads its version from there.
-  writeFileSync(join(at, 'package.json'), '{ "type": "module", "version": "0" }')
-  return [join(at, 'src/cli/main.js'), ...args]
+function command(...args: string[]): string[] {
+  return [join(directory, 'program/src/cli/main.js'), ...args]
 }
 
 describe.skipIf(skipCfsctl)('cfsctl', () => {
@@ -227,7 +228,7 @@ describe.skipIf(skipCfsctl)('cfsctl', () => {
     const said = await run('sh', ['-c', script, 'sh', at, 'cfsctl', '--repo', theirs.path, 'oci', 'pull', image])
     const repository = await initOurs(join(at, 'ours'), 'sha512', 1)
     await repository.close()
-    const ours = await run('node', command(at, '--repo', join(at, 'ours'), 'oci', 'pull', image, '--progress', 'none'))
+    const ours = await run('node', command('--repo', join(at, 'ours'), 'oci', 'pull', image, '--progress', 'none'))
     // Theirs names the manifest stream as it was before the images were noted in it.
     const lines = (bytes: Buffer) => bytes.toString().replace(/^verity .*\n/m, '')
     expect(lines(ours)).toBe(lines(said))
@@ -246,7 +247,7 @@ describe.skipIf(skipTrace)('strace', () => {
     const trace = join(at, 'trace')
     const image = `docker://${open.host}/${skipReal ? 'random/1' : 'real'}`
     const traced = ['-f', '-qq', '-e', 'trace=openat,creat', '-o', trace, 'node']
-    const args = command(at, '--repo', join(at, 'repo'), 'oci', 'pull', image, '--progress', 'none')
+    const args = command('--repo', join(at, 'repo'), 'oci', 'pull', image, '--progress', 'none')
     await run('strace', [...traced, ...args])
     const made = readFileSync(trace, 'latin1')
       .split('\n')

@@ -103,7 +103,9 @@ export function networkFailure(error: unknown, url: URL, subject: Subject): Comp
   const hint = /^ERR_SSL|EPROTO/.test(code)
     ? 'it does not speak TLS; for plain HTTP pass --tls-verify=false'
     : 'check the name, the network and the proxy'
-  return new Retryable(failure('ERR_REGISTRY_UNREACHABLE', subject, problem, { hint, cause: error }))
+  const unreachable = failure('ERR_REGISTRY_UNREACHABLE', subject, problem, { hint, cause: error })
+  // A name that does not exist will not do so a second later.
+  return code === 'ENOTFOUND' ? unreachable : new Retryable(unreachable)
 }
 
 /** Nothing comes although we wait. */
