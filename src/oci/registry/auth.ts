@@ -50,6 +50,15 @@ export class Authorizer {
     return credentials === undefined ? 'anonymous access' : `the credentials of ${credentials.source}`
   }
 
+  /** Text of the registry without the secrets that it was told. */
+  redact(text: string): string {
+    const { credentials } = this.#context
+    const secrets = [this.#login?.header.replace(/^[A-Za-z]+ /, '')]
+    if (credentials?.kind === 'identity-token') secrets.push(credentials.token)
+    if (credentials?.kind === 'password') secrets.push(basic(credentials).slice('Basic '.length), credentials.password)
+    return secrets.reduce<string>((rest, secret) => (secret ? rest.replaceAll(secret, '***') : rest), text)
+  }
+
   /** The Authorization header for the next request to the registry, renewed where its time is over. */
   async header(signal: AbortSignal, subject: Subject): Promise<string | undefined> {
     if (this.#login !== undefined && performance.now() >= this.#login.renewAt) {
@@ -92,7 +101,7 @@ export class Authorizer {
     const { credentials } = this.#context
     if (!challenges.some(({ scheme }) => scheme === 'basic')) {
       throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the registry wants a login and offers no known way to do so', {
-        actual: printable([header ?? 'nothing'].flat().join(', ')),
+        actual: printable(this.redact([header ?? 'nothing'].flat().join(', '))),
         expected: 'Bearer or Basic',
       })
     }
@@ -136,7 +145,10 @@ export class Authorizer {
     })
     const body = await readBounded(response, maxTokenAnswer, transport.idleTimeout, about, url.host)
     const { statusCode, headers } = response
-    if (statusCode !== 200) throw statusFailure(statusCode, headers, body.toString(), about, this.description)
+    if (statusCode !== 200) {
+      const redact = (text: string) => this.redact(text)
+      throw statusFailure(statusCode, headers, body.toString(), about, this.description, redact)
+    }
     return login(body, about)
   }
 

@@ -98,7 +98,7 @@ export class Endpoint {
         if (await this.authorizer.challenged(headers['www-authenticate'], header, signal, subject)) continue
       }
       const used = ours ? this.authorizer.description : `what the registry handed over to ${answer.url.host}`
-      throw statusFailure(statusCode, headers, body, subject, used)
+      throw statusFailure(statusCode, headers, body, subject, used, (text) => this.authorizer.redact(text))
     }
   }
 
