@@ -15,8 +15,10 @@ import {
 import { Cfsctl, initOurs, run } from '../support/cfsctl.ts'
 import { compileInto } from '../support/compiled.ts'
 import { DockerRegistry, login, makeCa, type PrivateCa, TokenServer } from '../support/docker-registry.ts'
+import { imageOf } from '../support/image-archive.ts'
 import { randomImage, writeLayout } from '../support/random-images.ts'
 import { makeRealImage, skipRealImage } from '../support/real-image.ts'
+import { entry, tar } from '../support/tar.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { leftovers, temporaryRepository } from '../support/temporary-repository.ts'
 import { requireTools } from '../support/tools.ts'
@@ -238,6 +240,37 @@ describe.skipIf(skipCfsctl)('cfsctl', () => {
     const inspected = JSON.parse(await our.run('oci', 'inspect', image))
     const composefs = JSON.parse(await theirs.run('oci', 'inspect', image)).composefs_erofs
     expect(inspected.composefs_erofs).toBe(composefs)
+  })
+})
+
+describe.skipIf(skipCfsctl)('boot images of cfsctl', () => {
+  const directories = ['usr/', 'boot/', 'sysroot/'].map((name) => entry({ name, type: '5', mode: 0o755, mtime: 7 }))
+  const kernel = entry({ name: 'boot/kernel' }, 'k'.repeat(10_000))
+  const formats = [1, 2] as const
+  const cases = (['sha256', 'sha512'] as const).flatMap((hash) => formats.map((format) => [hash, format] as const))
+
+  test.each(cases)('are ours (%s, V%i)', async (hash, format) => {
+    const at = temporaryDirectory()
+    writeLayout(join(at, 'image'), imageOf([tar(...directories, kernel)]))
+    const image = `oci:${at}/image`
+    const theirs = await Cfsctl.init(join(at, 'theirs'), hash, format)
+    const ours = new Cfsctl(join(at, 'ours'))
+    await (await initOurs(ours.path, hash, format)).close()
+    const pullBoth = async (...more: string[]) => {
+      const args = ['oci', 'pull', '--bootable', image, 'x', ...more]
+      const said = [await theirs.run(...args), await run('node', command('--repo', ours.path, ...args))]
+      // Theirs names the manifest stream as it was before the images were noted in it.
+      return said.map((text) => String(text).replace(/^verity .*\n/m, ''))
+    }
+    const [their, our] = await pullBoth()
+    expect(our).toBe(their)
+    expect(our).toMatch(/^Boot image: [0-9a-f]+$/m)
+    const [inspected, expected] = [await ours.run('oci', 'inspect', 'x'), await theirs.run('oci', 'inspect', 'x')]
+    expect(JSON.parse(inspected)).toEqual(JSON.parse(expected))
+    const other = await theirs.run('--erofs-version', `${3 - format}`, 'oci', 'compute-id', '--bootable', 'x')
+    const [theirsFound, oursFound] = await pullBoth('--expected-digest', other.trim())
+    expect(oursFound).toBe(theirsFound)
+    expect(JSON.parse(await ours.run('fsck', '--json'))).toMatchObject({ ok: true })
   })
 })
 
