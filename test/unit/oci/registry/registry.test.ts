@@ -1,10 +1,13 @@
+import { writeFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type Mirror, parseReference, RegistryClient, type RegistryOptions } from '../../../../src/oci/index.ts'
 import { digestOf, imageOf } from '../../../support/image-archive.ts'
 import { type Served, serve } from '../../../support/serve.ts'
 import { tar } from '../../../support/tar.ts'
+import { temporaryDirectory } from '../../../support/temporary-directory.ts'
 
 const { manifest } = imageOf([tar()])
 const type = 'application/vnd.oci.image.manifest.v1+json'
@@ -139,6 +142,19 @@ describe('tokens', () => {
       ['account', 'me'],
     ])
     expect(tokens[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:hunter2').toString('base64')}`)
+  })
+
+  test('are bought with an identity token, in a form', async () => {
+    const file = join(temporaryDirectory(), 'auth.json')
+    const server = await registry(1)
+    writeFileSync(file, JSON.stringify({ auths: { [server.host]: { identitytoken: 'hunter2' } } }))
+    const { creds: _, ...others } = fast
+    const reference = parseReference(`${server.host}/a/b:x`)
+    const client = await RegistryClient.open(reference, { registriesConfig: none, ...others, authFile: file })
+    await client.manifest()
+    const [, request] = server.requests
+    expect([request!.method, request!.url, request!.headers.authorization]).toEqual(['POST', '/token', undefined])
+    await client.close()
   })
 
   test('are shared by requests at the same time', async () => {
