@@ -19,7 +19,7 @@ export const treeOptions: Readonly<Record<'xattrs' | 'root' | 'implicitParents' 
       .default('usr'),
   implicitParents: (): Option =>
     new Option('--implicit-parents', 'make missing parent directories (0755, root:root, time 0)'),
-  bootable: (): Option => new Option('--bootable', 'empty /boot and /sysroot, as for a bootable image'),
+  bootable: (): Option => new Option('--bootable', 'as a bootable image: empty /boot and /sysroot, SELinux labels'),
 }
 
 /** The values of {@link treeOptions}, as commander gives them. */

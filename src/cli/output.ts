@@ -7,6 +7,9 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { ComposefsError } from '../errors.ts'
 
+/** What the process ends with if it fails for another reason than wrong usage; a command may say otherwise. */
+export const exitStatus: { failure: number } = { failure: 1 }
+
 /** Writes a result, and waits until it is taken: a slow reader must not make us keep it all. */
 export async function print(text: string | Buffer): Promise<void> {
   if (!process.stdout.write(text)) await new Promise((resolve) => process.stdout.once('drain', resolve))

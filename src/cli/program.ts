@@ -15,6 +15,8 @@ const files: readonly { readonly names: readonly string[]; readonly load: () => 
     names: ['create-image', 'compute-id', 'compute-karg', 'create-dumpfile'],
     load: async () => (await import('./commands/directory.ts')).addDirectoryCommands,
   },
+  { names: ['checkout'], load: async () => (await import('./commands/checkout.ts')).addCheckoutCommand },
+  { names: ['diff'], load: async () => (await import('./commands/diff.ts')).addDiffCommand },
   { names: ['mkfs'], load: async () => (await import('./commands/mkfs.ts')).addMkfsCommand },
   {
     names: ['ls', 'dump', 'objects', 'missing-objects'],
@@ -45,7 +47,7 @@ export async function makeProgram(version: string, args: readonly string[]): Pro
     .addOption(new Option('--erofs-version <n>', 'image format 0, 1 or 2 for this call'))
     .addHelpText(
       'after',
-      '\nExample:\n  skopeo copy -q docker://quay.io/fedora/fedora docker-archive:/dev/stdout |\n    composefs --repo ./repo import --name fedora',
+      '\nExample:\n  skopeo copy -q docker://REGISTRY/IMAGE docker-archive:/dev/stdout |\n    composefs --repo ./repo import --name IMAGE',
     )
   const named = files.filter(({ names }) => names.some((name) => args.includes(name)))
   for (const add of await Promise.all((named.length > 0 ? named : files).map(({ load }) => load()))) add(program)

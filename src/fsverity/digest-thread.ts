@@ -5,7 +5,7 @@
  */
 import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
-import { type Algorithm, ObjectId } from './object-id.ts'
+import { type Algorithm, digestSize, ObjectId } from './object-id.ts'
 
 /** What the thread is asked. */
 export interface DigestRequest {
@@ -33,7 +33,7 @@ export class DigestThread {
   private constructor(algorithm: Algorithm, worker: Worker) {
     this.#algorithm = algorithm
     this.#worker = worker
-    worker.on('message', (digests: string[]) => this.#waiting.shift()?.resolve(digests.map(ObjectId.fromHex)))
+    worker.on('message', (digests: Uint8Array) => this.#waiting.shift()?.resolve(split(digests, digestSize[algorithm])))
     worker.on('error', (error: Error) => this.#fail(error))
     worker.on('exit', () => this.#fail(new Error('the thread that computes digests has ended')))
   }
@@ -72,4 +72,10 @@ export class DigestThread {
     this.#failure ??= error
     for (const { reject } of this.#waiting.splice(0)) reject(error)
   }
+}
+
+function split(digests: Uint8Array, size: number): ObjectId[] {
+  return Array.from({ length: digests.length / size }, (_, i) =>
+    ObjectId.fromBytes(digests.subarray(i * size, (i + 1) * size)),
+  )
 }

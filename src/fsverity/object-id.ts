@@ -73,7 +73,8 @@ export class ObjectId {
 
   /** @throws {@link ComposefsError} `ERR_DIGEST_SYNTAX` unless 32 or 64 bytes are given. */
   static fromBytes(bytes: Uint8Array): ObjectId {
-    return ObjectId.fromHex(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex'))
+    const hex = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+    return bytes.length === 32 || bytes.length === 64 ? new ObjectId(hex) : ObjectId.fromHex(hex)
   }
 
   /** Reads `sha256:HEX`, `sha512:HEX` or bare hex. */

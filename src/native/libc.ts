@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { createRequire } from 'node:module'
+import { constants } from 'node:os'
 import { isMainThread } from 'node:worker_threads'
 import { ComposefsError } from '../errors.ts'
 
@@ -18,13 +19,30 @@ export const atSymlinkFollow = 0x400
 const closeOnExec = 0o2000000
 const atEmptyPath = 0x1000
 const statxBasic = 0x7ff
+/**
+ * mknodat(2) goes past the C library, whose older versions have no such function: its number, by processor. All of these
+ * have times of 64 bits.
+ */
+const mknodatNumbers: Readonly<Record<string, number>> = { x64: 259, arm64: 33, loong64: 33, riscv64: 33 }
+/** `UTIME_OMIT` of utimensat(2): leave this time as it is. */
+const omitTime = 0x3ffffffen
+const { ENOSYS } = constants.errno
+/** FICLONE of ioctl(2); POWER counts the directions from another bit. */
+const ficloneRequest = process.arch === 'ppc64' ? 0x80049409 : 0x40049409
 
 /** System calls. Each returns 0, or the errno of its failure. */
 export interface Libc {
   flock(fd: number, operation: number): number
   /** `argument` is read and written in place. */
   ioctl(fd: number, request: number, argument: Buffer): number
-  linkat(oldDirectory: number, oldPath: string, newDirectory: number, newPath: string, flags: number): number
+  /** A path that is a Buffer ends in NUL. */
+  linkat(oldDirectory: number, oldPath: string, newDirectory: number, newPath: string | Buffer, flags: number): number
+  /** Makes `to` share the blocks of `from`, where the file system can. */
+  ficlone(to: number, from: number): number
+  /** `name` ends in NUL; `device` is in the kernel's encoding. `ENOSYS` on processors that are not known here. */
+  mknodat(directory: number, name: Buffer, mode: number, device: number): number
+  /** Sets the modification time, to the nanosecond. The path is followed. `ENOSYS` as of {@link mknodat}. */
+  setMtime(path: string, seconds: bigint, nanoseconds: number): number
   /** Runs on another thread, for it may take seconds. */
   syncfs(fd: number): Promise<number>
   /** Returns the descriptor, or minus the errno. The name is ASCII. */
@@ -96,6 +114,11 @@ function bind(koffi: Koffi): Libc {
   const flock = library.func('int flock(int fd, int operation)')
   const ioctl = library.func('int ioctl(int fd, unsigned long request, void *argument)')
   const linkat = library.func('int linkat(int from, const char *old, int to, const char *name, int flags)')
+  const ficlone = library.func('int ioctl(int fd, unsigned long request, int from)')
+  const mknodat = library.func(
+    'long syscall(long number, int directory, const void *name, uint32_t mode, uint32_t device)',
+  )
+  const utimensat = library.func('int utimensat(int directory, const char *path, const void *times, int flags)')
   const syncfs = library.func('int syncfs(int fd)')
   const flistxattr = library.func('intptr_t flistxattr(int fd, void *list, size_t size)')
   const listxattr = library.func('intptr_t listxattr(const char *path, void *list, size_t size)')
@@ -107,12 +130,24 @@ function bind(koffi: Koffi): Libc {
   )
   const openat = library.func('int openat(int directory, const char *name, int flags)')
   const statx = library.func('int statx(int fd, const char *path, int flags, unsigned int mask, void *result)')
+  const mknodatNumber = mknodatNumbers[process.arch]
   const errno = (result: number): number => (result < 0 ? koffi.errno() : 0)
   const length = (result: number): number => (result < 0 ? -koffi.errno() : result)
   return {
     flock: (fd, operation) => errno(flock(fd, operation)),
     ioctl: (fd, request, argument) => errno(ioctl(fd, request, argument)),
     linkat: (from, old, to, name, flags) => errno(linkat(from, old, to, name, flags)),
+    ficlone: (to, from) => errno(ficlone(to, ficloneRequest, from)),
+    mknodat: (directory, name, mode, device) =>
+      mknodatNumber === undefined ? ENOSYS : errno(mknodat(mknodatNumber, directory, name, mode, device)),
+    setMtime: (path, seconds, nanoseconds) => {
+      if (mknodatNumber === undefined) return ENOSYS
+      const times = Buffer.alloc(32)
+      times.writeBigInt64LE(omitTime, 8)
+      times.writeBigInt64LE(seconds, 16)
+      times.writeBigInt64LE(BigInt(nanoseconds), 24)
+      return errno(utimensat(atCurrentDirectory, path, times, 0))
+    },
     syncfs: (fd) =>
       new Promise((resolve, reject) => {
         syncfs.async(fd, (error: Error | null, result: number) => {

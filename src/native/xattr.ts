@@ -42,14 +42,6 @@ let loaded: XattrCalls | undefined
  *
  * @throws {@link ComposefsError} `ERR_NATIVE_MISSING` where neither koffi nor fs-xattr loads; `ERR_ARGUMENT` for a name
  * that is not UTF-8 and koffi is missing. Otherwise an error of the operating system, with its errno name for a code.
- * @example
- * ```ts
- * import { openSync, constants } from 'node:fs'
- * import { getXattr, listXattrs } from './xattr.ts'
- *
- * const fd = openSync('/usr/bin/ping', constants.O_RDONLY | constants.O_NOFOLLOW)
- * for (const name of listXattrs(fd)) console.log(name, getXattr(fd, name))
- * ```
  */
 export function listXattrs(file: XattrFile): ByteString[] {
   try {

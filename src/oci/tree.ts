@@ -8,15 +8,17 @@ import { writeImage } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
+import { transformForBoot } from '../selinux/boot.ts'
 import { readSplitstreamEntries } from '../streams/splitstream-entries.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
+import type { Leaf } from '../tree/inode.ts'
 import { LayerMerger, type MergeOptions } from '../tree/merge.ts'
-import { emptyBootDirectories, type TransformOptions, transformForOci } from '../tree/transform.ts'
+import { type TransformOptions, transformForOci } from '../tree/transform.ts'
 
 /** How an image is made of layers. */
 export interface TreeOptions extends MergeOptions, TransformOptions {
-  /** Make it bootable: `/boot` and `/sysroot` are emptied. Default false. */
+  /** Make it bootable: `/boot` and `/sysroot` are emptied, all is labelled by its SELinux policy. Default false. */
   readonly bootable?: boolean
 }
 
@@ -24,8 +26,8 @@ export interface TreeOptions extends MergeOptions, TransformOptions {
  * Merges layers that are in the repository, the lowest first, and applies the rules of OCI images.
  *
  * @param layers the ids of their splitstreams
- * @throws {@link ComposefsError} the codes of reading splitstreams, of `LayerMerger` and of `transformForOci`; the
- * message names the layer by its number
+ * @throws {@link ComposefsError} the codes of reading splitstreams, of `LayerMerger`, of `transformForOci` and of
+ * `transformForBoot`; of a layer, the message names it by its number
  */
 export function layersToTree(
   repository: Repository,
@@ -45,8 +47,14 @@ export function layersToTree(
   })
   const { fileSystem } = merger
   transformForOci(fileSystem, options)
-  if (options.bootable === true) emptyBootDirectories(fileSystem)
+  if (options.bootable === true) transformForBoot(fileSystem, { readLeaf: (leaf) => contentsOf(repository, leaf) })
   return fileSystem
+}
+
+/** Layers give every file above the inline limit the id of its object. */
+function contentsOf(repository: Repository, { content }: Leaf): Buffer {
+  if (content.type === 'external' && content.id !== undefined) return repository.readObject(content.id)
+  throw new TypeError('not a file whose contents are an object')
 }
 
 /** Stores the image of a tree as an object. Nothing names it yet. */

@@ -58,6 +58,7 @@ const directoryMode = 0o755
 export class ObjectDirectory implements ObjectStore {
   readonly path: string
   readonly algorithm: Algorithm
+  readonly takesIds = true
   /** Counted from zero at each opening. */
   readonly stats: ObjectStats = { newObjects: 0, newBytes: 0, presentObjects: 0, replacedObjects: 0 }
   readonly #verity: VerityKeeper
@@ -66,6 +67,7 @@ export class ObjectDirectory implements ObjectStore {
   readonly #directories = new Set<string>()
   readonly #receiver: ObjectReceiver
   #temporaries: TemporaryFiles | undefined
+  #expectNew = false
 
   constructor(path: string, algorithm: Algorithm, options: ObjectDirectoryOptions = {}) {
     this.path = path
@@ -91,8 +93,13 @@ export class ObjectDirectory implements ObjectStore {
     return this.#sizeOf(id) !== undefined
   }
 
-  /** Bytes of an object, as the file system says. @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_IO` */
+  /**
+   * Bytes of an object, as the file system says.
+   *
+   * @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_ALGORITHM_MISMATCH`, `ERR_IO`
+   */
   sizeOf(id: ObjectId): number {
+    this.#assertOurs(id)
     const size = this.#sizeOf(id)
     if (size !== undefined) return size
     throw new ComposefsError('ERR_NOT_FOUND', 'the object is not in the repository', {
@@ -116,7 +123,8 @@ export class ObjectDirectory implements ObjectStore {
     }
     this.#beforeWrite()
     try {
-      const state = this.#stateOf(id, bytes.length)
+      // What comes after a new object mostly is new as well, and linking it tells if it is not.
+      const state = this.#expectNew ? 'absent' : this.#stateOf(id, bytes.length)
       if (state === 'present') {
         this.#count(id, bytes.length, state)
         return id
@@ -245,12 +253,21 @@ export class ObjectDirectory implements ObjectStore {
       this.#makeDirectory(id.hex.slice(0, 2))
       linked = file.link(path)
     }
-    this.#count(id, size, linked ? 'absent' : 'present')
+    if (linked) this.#count(id, size, 'absent')
+    else this.#settleExisting(file, id, size)
+  }
+
+  /** Somebody else was faster, or nobody had looked. */
+  #settleExisting(file: TemporaryFile, id: ObjectId, size: number): void {
+    const state = this.#stateOf(id, size)
+    if (state !== 'present') file.replace(this.pathOf(id))
+    this.#count(id, size, state === 'present' ? state : 'damaged')
   }
 
   #count(id: ObjectId, size: number, state: 'absent' | 'present' | 'damaged'): void {
     if (this.#known.size >= maxKnown) this.#known.clear()
     this.#known.add(id.hex)
+    this.#expectNew = state === 'absent'
     if (state === 'present') {
       this.stats.presentObjects++
       return

@@ -60,12 +60,12 @@ export class TemporaryFiles {
     this.#unnamed = native() !== undefined && existsSync('/proc/self/fd')
   }
 
-  /** An empty file of mode 0644, open for writing. @throws what `fs.openSync` throws */
-  create(): TemporaryFile {
+  /** An empty file, open for writing. @throws what `fs.openSync` throws */
+  create(mode = 0o644): TemporaryFile {
     if (this.#unnamed) {
       try {
         return new TemporaryFile(
-          openSync(this.#directory, O_TMPFILE | fsConstants.O_WRONLY, 0o644),
+          openSync(this.#directory, O_TMPFILE | fsConstants.O_WRONLY, mode),
           undefined,
           this.#prefix,
         )
@@ -75,7 +75,7 @@ export class TemporaryFiles {
         this.#unnamed = false
       }
     }
-    return withTemporaryName(this.#prefix, (path) => new TemporaryFile(openSync(path, 'wx', 0o644), path, this.#prefix))
+    return withTemporaryName(this.#prefix, (path) => new TemporaryFile(openSync(path, 'wx', mode), path, this.#prefix))
   }
 }
 
@@ -108,7 +108,7 @@ export class TemporaryFile {
   }
 
   /** Gives the file its name. Answers false, and changes nothing, if there is such a file already. */
-  link(path: string): boolean {
+  link(path: string | Buffer): boolean {
     try {
       if (this.#name === undefined) linkUnnamed(this.#fd, path)
       else this.#linkNamed(this.#name, path)
@@ -120,7 +120,7 @@ export class TemporaryFile {
   }
 
   /** Gives the file its name, in the place of whatever has it. */
-  replace(path: string): void {
+  replace(path: string | Buffer): void {
     if (this.#name === undefined) {
       this.#name = withTemporaryName(this.#prefix, (name) => {
         if (this.link(name)) return name
@@ -132,7 +132,7 @@ export class TemporaryFile {
     this.#name = undefined
   }
 
-  #linkNamed(name: string, path: string): void {
+  #linkNamed(name: string, path: string | Buffer): void {
     this.#closeFd()
     try {
       linkSync(name, path)
@@ -161,11 +161,12 @@ export class TemporaryFile {
   }
 }
 
-function linkUnnamed(fd: number, path: string): void {
+function linkUnnamed(fd: number, path: string | Buffer): void {
   const libc = native()
   const from = `/proc/self/fd/${fd}`
+  const to = typeof path === 'string' ? path : Buffer.concat([path, Buffer.alloc(1)])
   const errno =
-    libc?.linkat(atCurrentDirectory, from, atCurrentDirectory, path, atSymlinkFollow) ?? constants.errno.ENOSYS
+    libc?.linkat(atCurrentDirectory, from, atCurrentDirectory, to, atSymlinkFollow) ?? constants.errno.ENOSYS
   if (errno !== 0) throw errnoException(errno, 'linkat')
 }
 

@@ -3,10 +3,11 @@
  *
  * @packageDocumentation
  */
+import { transformForBoot } from '../selinux/boot.ts'
 import type { ObjectStore } from '../streams/records.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { LayerMerger } from '../tree/merge.ts'
-import { emptyBootDirectories, type TransformOptions, transformForOci } from '../tree/transform.ts'
+import { type TransformOptions, transformForOci } from '../tree/transform.ts'
 import { BatchWriter } from './batches.ts'
 import { DirectoryScan, type ScanOptions } from './scan.ts'
 
@@ -43,7 +44,7 @@ export const directoryProfiles: Readonly<Record<DirectoryProfile, DirectoryRules
 export interface DirectoryTreeOptions extends TransformOptions, Omit<ScanOptions, 'xattrs'> {
   /** Which rules hold where no option says otherwise. Default `container-root`. */
   readonly profile?: DirectoryProfile
-  /** Make it bootable: `/boot` and `/sysroot` are emptied. Default false. */
+  /** Make it bootable: `/boot` and `/sysroot` are emptied, all is labelled by its SELinux policy. Default false. */
   readonly bootable?: boolean
   /** Ends the scan; the promise rejects with an `AbortError`. */
   readonly signal?: AbortSignal
@@ -53,8 +54,7 @@ export interface DirectoryTreeOptions extends TransformOptions, Omit<ScanOptions
  * Scans a directory, stores its contents, and applies the rules that make of it the tree of an image: the same tree, and
  * so the same image, as that of the layers it was made from. `DigestStore` computes the ids and stores nothing.
  *
- * @throws {@link ComposefsError} the codes of `scanDirectory`, of `transformForOci` and `emptyBootDirectories`, and those
- * of the store
+ * @throws {@link ComposefsError} the codes of `scanDirectory`, of `transformForOci`, `transformForBoot` and of the store
  * @example
  * ```ts
  * import { writeImage } from 'composefs-streams/erofs'
@@ -75,7 +75,7 @@ export async function directoryTree(
   const rules: DirectoryRules & DirectoryTreeOptions = { ...directoryProfiles[profile], ...options }
   const fileSystem = await storeTree(path, store, rules, signal)
   transformForOci(fileSystem, rules)
-  if (bootable) makeBootable(fileSystem)
+  if (bootable) transformForBoot(fileSystem, { directory: path })
   return fileSystem
 }
 
@@ -98,9 +98,4 @@ async function storeTree(path: string, store: ObjectStore, options: ScanOptions,
     await writer.close()
   }
   return merger.fileSystem
-}
-
-/** What a bootable image needs besides; SELinux labels go here, after the directories are empty. */
-function makeBootable(fileSystem: FileSystem): void {
-  emptyBootDirectories(fileSystem)
 }

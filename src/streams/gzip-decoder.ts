@@ -6,6 +6,7 @@
 import zlib from 'node:zlib'
 import { ComposefsError } from '../errors.ts'
 import { type ByteDecoder, type DecoderOutput, StreamDecoder } from './byte-decoder.ts'
+import { ByteGatherer } from './byte-gatherer.ts'
 
 /** Options of {@link GzipDecoder}. */
 export interface GzipOptions {
@@ -19,6 +20,8 @@ export interface GzipOptions {
 const stage = 'GzipDecoder'
 /** More than twice as fast as with the 16 KiB that are zlib's default. */
 const chunkSize = 256 * 1024
+/** Input that is gathered for one call: waking the other thread costs more than a copy. */
+const callSize = 256 * 1024
 /** Zlib had given nothing yet when short input failed, so there is less than this before the error. */
 const mostToSearch = 4 * chunkSize
 
@@ -32,6 +35,8 @@ export class GzipDecoder implements ByteDecoder {
   readonly #gunzip: zlib.Gunzip = zlib.createGunzip({ chunkSize })
   readonly #decoder: StreamDecoder
   readonly #allowPadding: boolean
+  /** Input for the next call. */
+  readonly #gathered: ByteGatherer = new ByteGatherer()
   /** The input that is being decoded. */
   #chunk: Buffer = Buffer.alloc(0)
   /** Bytes of input so far, that of the call under way included. */
@@ -47,6 +52,28 @@ export class GzipDecoder implements ByteDecoder {
   }
 
   async write(chunk: Buffer): Promise<void> {
+    if (this.#gathered.length === 0 && chunk.length >= callSize) return this.#decode(chunk)
+    this.#gathered.append(chunk)
+    if (this.#gathered.length >= callSize) await this.#decodeGathered()
+  }
+
+  async finish(): Promise<void> {
+    await this.#decodeGathered()
+    return this.#decoder.finish()
+  }
+
+  destroy(): void {
+    this.#decoder.destroy()
+  }
+
+  async #decodeGathered(): Promise<void> {
+    const { bytes } = this.#gathered
+    if (bytes.length === 0) return
+    await this.#decode(bytes)
+    this.#gathered.clear()
+  }
+
+  async #decode(chunk: Buffer): Promise<void> {
     const start = this.#read
     this.#read += chunk.length
     if (this.#padding === undefined) {
@@ -57,14 +84,6 @@ export class GzipDecoder implements ByteDecoder {
       this.#padding = this.#gunzip.bytesWritten
     }
     this.#checkPadding(chunk.subarray(Math.max(0, this.#padding - start)), this.#padding)
-  }
-
-  finish(): Promise<void> {
-    return this.#decoder.finish()
-  }
-
-  destroy(): void {
-    this.#decoder.destroy()
   }
 
   #checkPadding(bytes: Buffer, begins: number): void {

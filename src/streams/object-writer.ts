@@ -5,8 +5,10 @@
  */
 import type { TransformCallback } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
+import { DigestThread } from '../fsverity/digest-thread.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
-import type { Content, ObjectSink, ObjectStore, SplitRecord, StoredRecord } from './records.ts'
+import { batchSize, DigestBatches } from './digest-batches.ts'
+import type { Content, Entry, ObjectSink, ObjectStore, SplitRecord, StoredRecord } from './records.ts'
 import { AsyncStage, recordHighWaterMark } from './stage.ts'
 
 /** Options of {@link ObjectWriter}. */
@@ -18,7 +20,12 @@ export interface ObjectWriterOptions {
 }
 
 const none: Content = { type: 'none' }
-const defaultGather = 1024 * 1024
+const defaultGather: number = batchSize
+/** Bytes of bodies after which another thread hashes: for less it is not worth starting. */
+const threadAfter = 8 * 1024 * 1024
+
+/** A record that waits for the id of a body of its batch. */
+type Waiting = { readonly index: number; readonly size: number; readonly entry: Entry | undefined }
 
 /**
  * Stores every external body in an {@link ObjectStore} and hands on its id in its place. Records keep their order,
@@ -43,13 +50,18 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
   readonly #inFlight: number
   /** The body that is being received. */
   #open: { size: number; received: number; chunks: Buffer[] | undefined; sink: ObjectSink | undefined } | undefined
-  /** Of the last body, until its entry comes. */
-  #stored: { id: ObjectId | Promise<ObjectId>; size: number } | undefined
+  /** Of the last body, until its entry comes; `id` may be its number in the batch. */
+  #stored: { id: ObjectId | Promise<ObjectId> | number; size: number } | undefined
   /** Settles when everything before it was handed on; undefined while nothing is in flight. */
   #tail: Promise<void> | undefined
   #pending = 0
   /** Records that wait for their turn behind a body in flight. */
   #queued = 0
+  /** Bytes of the bodies so far. */
+  #bytes = 0
+  #thread: DigestThread | undefined
+  /** Once there is a thread that hashes, everything goes through its batches. */
+  #batches: DigestBatches<StoredRecord | Waiting> | undefined
 
   constructor(store: ObjectStore, options: ObjectWriterOptions = {}) {
     super({ objectMode: true, highWaterMark: recordHighWaterMark })
@@ -77,15 +89,16 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
       callback(outOfOrder('the end of input'))
       return
     }
-    if (this.#tail === undefined) callback()
-    else this.#tail.then(() => callback(), callback)
+    const rest = this.#batches?.finish() ?? this.#tail
+    if (rest === undefined) callback()
+    else rest.then(() => callback(), callback)
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const sink = this.#open?.sink
     this.#open = undefined
-    if (sink === undefined) callback(error)
-    else sink.abort().then(() => callback(error), callback)
+    const ends = [sink?.abort(), this.#thread?.close()]
+    Promise.all(ends).then(() => callback(error), callback)
   }
 
   #take(record: SplitRecord): void | Promise<unknown> {
@@ -135,9 +148,18 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
     if (open.received !== open.size) throw wrongSize(open.size, open.received)
     const { chunks, size } = open
     this.#open = undefined
+    const batches = this.#startBatches(size)
+    if (batches !== undefined && chunks !== undefined && size <= batchSize)
+      return this.#endInBatch(batches, chunks, size)
     let id: ObjectId | Promise<ObjectId>
     if (chunks === undefined) id = open.sink!.finish()
     else id = this.#store.put(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size))
+    if (batches !== undefined && id instanceof Promise) {
+      return id.then((id) => {
+        this.#stored = { id, size }
+        batches.push({ kind: 'external', id, size })
+      })
+    }
     this.#stored = { id, size }
     if (!(id instanceof Promise)) {
       this.#handOn({ kind: 'external', id, size })
@@ -151,26 +173,58 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
     return this.#pending >= this.#inFlight ? this.#tail : undefined
   }
 
-  #entry({ entry, body }: SplitRecord & { kind: 'entry' }): void {
+  /** The batches, if it is time for them and nothing is in flight without them. */
+  #startBatches(size: number): DigestBatches<StoredRecord | Waiting> | undefined {
+    this.#bytes += size
+    if (this.#batches !== undefined || this.#bytes < threadAfter || this.#tail !== undefined) return this.#batches
+    if (this.#store.takesIds !== true || this.#thread !== undefined) return undefined
+    this.#thread = DigestThread.start(this.#store.algorithm)
+    if (this.#thread === undefined) {
+      this.#bytes = Number.NEGATIVE_INFINITY
+      return undefined
+    }
+    this.#batches = new DigestBatches(this.#thread, this.#store, (item, ids) => {
+      if ('kind' in item) this.push(item)
+      else this.push(complete(item, ids))
+    })
+    return this.#batches
+  }
+
+  #endInBatch(batches: DigestBatches<StoredRecord | Waiting>, chunks: readonly Buffer[], size: number) {
+    if (!batches.hasRoom(size)) return batches.next().then(() => this.#addToBatch(batches, chunks, size))
+    this.#addToBatch(batches, chunks, size)
+  }
+
+  #addToBatch(batches: DigestBatches<StoredRecord | Waiting>, chunks: readonly Buffer[], size: number): void {
+    const index = batches.add(chunks, size)
+    this.#stored = { id: index, size }
+    batches.push({ index, size, entry: undefined })
+  }
+
+  #entry({ entry, body }: SplitRecord & { kind: 'entry' }): void | Promise<void> {
     const stored = this.#stored
     this.#stored = undefined
     if (stored === undefined) {
       const content: Content = body === undefined || entry.type !== 'file' ? none : { type: 'inline', bytes: body }
       this.#handOn({ kind: 'entry', entry, content })
-      return
+    } else {
+      const { id, size } = stored
+      if (typeof id === 'number') this.#batches!.push({ index: id, size, entry })
+      else if (!(id instanceof Promise)) {
+        this.#handOn({ kind: 'entry', entry, content: { type: 'external', id, size } })
+      } else {
+        this.#after(() =>
+          id.then((id) => void this.push({ kind: 'entry', entry, content: { type: 'external', id, size } })),
+        )
+      }
     }
-    const { id, size } = stored
-    if (!(id instanceof Promise)) {
-      this.#handOn({ kind: 'entry', entry, content: { type: 'external', id, size } })
-      return
-    }
-    this.#after(() =>
-      id.then((id) => void this.push({ kind: 'entry', entry, content: { type: 'external', id, size } })),
-    )
+    // Here and nowhere else, so that a body and its entry are in one batch.
+    if (this.#batches?.hasRoom(0) === false) return this.#batches.next()
   }
 
   #handOn(record: StoredRecord): void {
-    if (this.#tail === undefined) this.push(record)
+    if (this.#batches !== undefined) this.#batches.push(record)
+    else if (this.#tail === undefined) this.push(record)
     else this.#after(() => void this.push(record))
   }
 
@@ -184,6 +238,14 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
     }
     tail.then(settled, settled)
   }
+}
+
+/** What was waiting for the ids of its batch. */
+function complete({ index, size, entry }: Waiting, ids: readonly ObjectId[]): StoredRecord {
+  const id = ids[index]!
+  return entry === undefined
+    ? { kind: 'external', id, size }
+    : { kind: 'entry', entry, content: { type: 'external', id, size } }
 }
 
 function outOfOrder(what: string): ComposefsError {

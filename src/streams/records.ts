@@ -79,6 +79,8 @@ export interface ObjectStore {
    * faster: no promise a file.
    */
   put(bytes: Buffer, id?: ObjectId): ObjectId | Promise<ObjectId>
+  /** Whether `put` always answers synchronously and makes use of `id`: then another thread may compute it. */
+  readonly takesIds?: boolean
   /** Begins an object that comes in pieces and whose size is known. */
   create(size: number): ObjectSink
 }

@@ -94,7 +94,7 @@ export function addDirectoryCommands(program: Command): void {
     })
 }
 
-const bootable = (): Option => new Option('--bootable', 'empty /boot and /sysroot, as for a bootable image')
+const bootable = (): Option => new Option('--bootable', 'as a bootable image: /boot and /sysroot empty, SELinux labels')
 
 function addOptions(command: Command, example: string): Command {
   return command

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { type Command, Option } from 'commander'
 import { writeImage } from '../../erofs/writer.ts'
@@ -9,6 +8,7 @@ import { readDumpfileFrom } from '../../streams/dumpfile-reader.ts'
 import type { FileSystem } from '../../tree/filesystem.ts'
 import { inodes } from '../../tree/transform.ts'
 import { erofsVersion, globals } from '../context.ts'
+import { openInput } from '../input.ts'
 import { assertNoTerminal, print, printLine } from '../output.ts'
 
 interface MkfsFlags {
@@ -43,7 +43,7 @@ export function addMkfsCommand(program: Command): void {
         })
       }
       if (image === '-') assertNoTerminal('an image')
-      const input = source === '-' ? process.stdin : createReadStream(source, { highWaterMark: 1024 * 1024 })
+      const input = await openInput(source)
       const fileSystem = await readDumpfileFrom(input)
       const bytes = writeImage(fileSystem, { version: erofsVersion(options) ?? 1 })
       if (!flags.printDigestOnly) await (image === '-' ? print(bytes) : writeFile(image!, bytes))

@@ -1,10 +1,10 @@
-import { createReadStream } from 'node:fs'
 import type { Command } from 'commander'
 import { imageObjects, readImage } from '../../erofs/index.ts'
 import { FsVerityHasher } from '../../fsverity/merkle.ts'
 import { catStream } from '../../oci/cat.ts'
 import { globals, withRepository } from '../context.ts'
 import { describePaths } from '../describe-paths.ts'
+import { openInput } from '../input.ts'
 import { pipeToStdout, print, printJson, printLine, table } from '../output.ts'
 
 /** Commands on what is in a repository. */
@@ -80,7 +80,7 @@ export function addRepositoryCommands(program: Command): void {
     .action(async (files: string[], _flags, command: Command) => {
       for (const file of files) {
         const hasher = new FsVerityHasher(globals(command).hash ?? 'sha256')
-        const source = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 1024 * 1024 })
+        const source = await openInput(file)
         for await (const chunk of source) hasher.update(chunk as Buffer)
         await printLine(hasher.digest().hex)
       }

@@ -3,6 +3,7 @@
  * of the pipeline: nothing waits for ever.
  */
 import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import { Readable, Transform, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,6 +15,7 @@ import * as streams from '../../../src/streams/index.ts'
 import { cut } from '../../support/chunks.ts'
 import { MemoryStore } from '../../support/memory-store.ts'
 import { entry, entryMachine, pax, run, splitMachine, tar } from '../../support/tar.ts'
+import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { tool } from '../../support/tools.ts'
 
 const {
@@ -30,13 +32,14 @@ const {
   PaxParser,
   Progress,
   parseSplitstream,
+  readDumpfile,
   SplitstreamEntries,
   SplitstreamReader,
   SplitstreamWriter,
   TarDecoder,
   tee,
 } = streams
-const { SplitstreamSink, TreeSink } = sinks
+const { DirectorySink, SplitstreamSink, TreeSink } = sinks
 
 const names = Array.from({ length: 400 }, (_, i) => `usr/file${i}`)
 const bytes = tar(
@@ -105,6 +108,10 @@ for (const program of ['xz', 'bzip2']) {
 }
 
 const ends: Record<string, { readonly input: readonly unknown[]; make(): Writable & { result: Promise<unknown> } }> = {
+  DirectorySink: {
+    make: () => new DirectorySink(join(temporaryDirectory(), 'target'), undefined),
+    input: [...readDumpfile(dumpfile).walk()],
+  },
   SplitstreamSink: { make: () => new SplitstreamSink(new MemoryStore()), input: storedRecords },
   TreeSink: { make: () => new TreeSink(), input: storedRecords },
   'TreeSink (dumpfile)': {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32, gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
@@ -151,7 +152,9 @@ test('does not go on while the output has no room', async () => {
       makeRoom = resolve
     })
   })
-  const write = decoder.write(gzipSync(Buffer.alloc(20_000_000)))
+  // Less input would be gathered for later.
+  const noise = Buffer.concat([randomBytes(300_000), Buffer.alloc(20_000_000)])
+  const write = decoder.write(gzipSync(noise))
   const early = await Promise.race([write.then(() => 'written'), sleep(100, 'waiting')])
   expect(early).toBe('waiting')
   expect(given).toBeGreaterThan(0)
@@ -160,5 +163,20 @@ test('does not go on while the output has no room', async () => {
   await write
   await decoder.finish()
   clearInterval(timer)
-  expect(given).toBe(20_000_000)
+  expect(given).toBe(noise.length)
+})
+
+test('small pieces are gathered, and nothing of them is lost at the end', async () => {
+  const given: Buffer[] = []
+  const decoder = new GzipDecoder((chunk) => {
+    given.push(chunk)
+    return undefined
+  })
+  const bytes = randomBytes(700_000)
+  for (const piece of cut(gzipSync(bytes), [50_000])) {
+    await decoder.write(piece)
+    piece.fill(0)
+  }
+  await decoder.finish()
+  expect(Buffer.concat(given).equals(bytes)).toBe(true)
 })

@@ -1,0 +1,124 @@
+/**
+ * Trees that a command line names: images, dumpfiles, directories, and what is in the repository.
+ *
+ * @packageDocumentation
+ */
+import { readFileSync, statSync } from 'node:fs'
+import { buffer } from 'node:stream/consumers'
+import type { Command } from 'commander'
+import { composefsMagic, type ErofsVersion, erofsMagic, superblockOffset } from '../erofs/format.ts'
+import { readImage } from '../erofs/index.ts'
+import { ComposefsError, type ErrorCode } from '../errors.ts'
+import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
+import { imageTree, type OpenedConfig, openConfig, openImage, resolveConfig } from '../oci/image.ts'
+import { DigestStore } from '../repository/digest-store.ts'
+import type { Repository } from '../repository/repository.ts'
+import { directoryTree } from '../sources/tree.ts'
+import { readDumpfile } from '../streams/dumpfile-reader.ts'
+import type { FileSystem } from '../tree/filesystem.ts'
+import { inodes } from '../tree/transform.ts'
+import { globals, hashWithoutRepository, withRepository } from './context.ts'
+import { type TreeFlags, treeOptionsOf } from './options.ts'
+
+/** What a name on the command line stands for. */
+export interface NamedTree {
+  readonly name: string
+  readonly fileSystem: FileSystem
+  /** Where the tree was read from an image. */
+  readonly image?: { readonly bytes: Buffer; readonly version: ErofsVersion }
+}
+
+export const treeArgument: string =
+  'an image or dumpfile (- for stdin), or of the repository the id or name of an image, or the tag or @digest of an OCI image'
+
+/**
+ * The tree behind a name. What exists as a path comes first, and what it is decides how it is read.
+ *
+ * @param flags how an OCI image or a directory becomes a tree
+ * @param algorithm the hash for the files of a directory
+ * @throws {@link ComposefsError} `ERR_ARGUMENT` for a file that is neither image nor dumpfile; `ERR_NOT_FOUND`, and what
+ * reading an image, a dumpfile, a directory or an OCI image throws
+ */
+export async function readTree(
+  name: string,
+  command: Command,
+  flags: TreeFlags,
+  algorithm?: Algorithm,
+): Promise<NamedTree> {
+  if (name === '-') return treeOf(name, await buffer(process.stdin))
+  if (isDirectory(name)) {
+    const store = new DigestStore(algorithm ?? hashWithoutRepository(globals(command)))
+    return { name, fileSystem: await directoryTree(name, store, treeOptionsOf(flags)) }
+  }
+  if (statSync(name, { throwIfNoEntry: false }) !== undefined) return treeOf(name, readFileSync(name))
+  const fromRepository = withRepository(command, async (repository) => {
+    const image = imageOf(repository, name)
+    if (image !== undefined) return treeOf(name, image)
+    const config = await configOf(repository, name)
+    return { name, fileSystem: imageTree(repository, config, treeOptionsOf(flags)) }
+  })
+  return fromRepository.catch((error: unknown) => {
+    throw error instanceof ComposefsError && notHere.has(error.code) ? nothing(name, error) : error
+  })
+}
+
+/** Whether a name is that of a directory on disk. */
+export const isDirectory = (name: string): boolean => statSync(name, { throwIfNoEntry: false })?.isDirectory() === true
+
+/** The hash that names the objects of a tree, if it has any. */
+export function objectAlgorithm(fileSystem: FileSystem): Algorithm | undefined {
+  for (const inode of inodes(fileSystem)) {
+    if (inode.kind !== 'leaf' || inode.content.type !== 'external') continue
+    const { id, path } = inode.content
+    const object = id ?? ObjectId.fromPath(path ?? '')
+    if (object !== undefined) return object.algorithm
+  }
+  return undefined
+}
+
+function treeOf(name: string, bytes: Buffer): NamedTree {
+  const has = (offset: number, magic: number): boolean =>
+    bytes.length >= offset + 4 && bytes.readUInt32LE(offset) === magic
+  if (has(0, composefsMagic) || has(superblockOffset, erofsMagic)) {
+    const { version, fileSystem } = readImage(bytes)
+    return { name, fileSystem, image: { bytes, version } }
+  }
+  // A dumpfile is text that begins with the path of the root.
+  if (bytes[0] === '/'.charCodeAt(0)) return { name, fileSystem: readDumpfile(bytes) }
+  throw new ComposefsError('ERR_ARGUMENT', 'this is neither an image nor a dumpfile', { path: name })
+}
+
+function imageOf(repository: Repository, name: string): Buffer | undefined {
+  if (name.startsWith('@')) return undefined
+  try {
+    return repository.readObject(repository.resolveImage(name))
+  } catch (error) {
+    // The name may still be a tag.
+    if (!(error instanceof ComposefsError) || (error.code !== 'ERR_NOT_FOUND' && error.code !== 'ERR_OCI_NAME'))
+      throw error
+    return undefined
+  }
+}
+
+/** By tag, or by the digest of a manifest or a config. */
+async function configOf(repository: Repository, name: string): Promise<OpenedConfig> {
+  if (!name.startsWith('@')) return resolveConfig(repository, name)
+  try {
+    const { config } = openImage(repository, name)
+    if (config !== undefined) return config
+  } catch (error) {
+    if (!(error instanceof ComposefsError) || error.code !== 'ERR_OCI_NOT_FOUND') throw error
+  }
+  return openConfig(repository, name.slice(1))
+}
+
+const notHere: ReadonlySet<ErrorCode> = new Set(['ERR_OCI_NOT_FOUND', 'ERR_REPOSITORY_MISSING'])
+
+function nothing(name: string, cause: ComposefsError): ComposefsError {
+  const where = cause.code === 'ERR_REPOSITORY_MISSING' ? `no repository in ${cause.path}` : 'not in the repository'
+  return new ComposefsError('ERR_NOT_FOUND', `there is no such file, and no such image (${where})`, {
+    path: name,
+    hint: 'name a file, or a repository with --repo; see also: composefs images, composefs oci images',
+    cause,
+  })
+}

@@ -1,0 +1,108 @@
+/** ObjectWriter with another thread for the digests, which exists only where the package is compiled. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import { pathToFileURL } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ObjectId } from '../../../src/fsverity/object-id.ts'
+import { DigestStore } from '../../../src/repository/digest-store.ts'
+import { ObjectWriter } from '../../../src/streams/object-writer.ts'
+import type { Entry, ObjectStore, SplitRecord, StoredRecord } from '../../../src/streams/records.ts'
+import { compileInto } from '../../support/compiled.ts'
+import { Random } from '../../support/random.ts'
+
+let directory = ''
+let Compiled: typeof ObjectWriter
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'composefs-test-'))
+  compileInto(directory)
+  const url = pathToFileURL(join(directory, 'src', 'streams', 'object-writer.js')).href
+  Compiled = ((await import(url)) as { ObjectWriter: typeof ObjectWriter }).ObjectWriter
+})
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+/** Bodies of many sizes, about 30 MB, with inline records and entries as ContentSplitter gives them. */
+function* records(seed: number): Generator<SplitRecord> {
+  const random = new Random(seed)
+  const entry = { type: 'file' } as Entry
+  for (let i = 0; i < 9000; i++) {
+    yield { kind: 'inline', bytes: Buffer.from(`header ${i}`) }
+    if (i % 3 === 0) {
+      yield { kind: 'entry', entry, body: Buffer.from(`small ${i}`) }
+      continue
+    }
+    const size = i === 5000 ? 3_000_000 : i === 6000 ? 1024 * 1024 : 65 + random.below(9000)
+    yield { kind: 'external-open', size }
+    const body = Buffer.alloc(size, i)
+    const middle = random.below(size)
+    if (middle > 0) yield { kind: 'external-data', chunk: body.subarray(0, middle) }
+    yield { kind: 'external-data', chunk: body.subarray(middle) }
+    yield { kind: 'external-close' }
+    yield { kind: 'inline', bytes: Buffer.from('padding') }
+    yield { kind: 'entry', entry, body: undefined }
+  }
+}
+
+/** What comes out, as text. */
+async function output(writer: ObjectWriter, seed = 1): Promise<string[]> {
+  const lines: string[] = []
+  const stage = Readable.from(records(seed)).pipe(writer)
+  for await (const record of stage) lines.push(JSON.stringify(record as StoredRecord))
+  return lines
+}
+
+test('gives the same records in the same order', async () => {
+  for (const algorithm of ['sha256', 'sha512'] as const) {
+    const store = new DigestStore(algorithm)
+    let computedElsewhere = 0
+    const counting: ObjectStore = {
+      algorithm,
+      takesIds: true,
+      put: (bytes, id) => {
+        if (id !== undefined) computedElsewhere++
+        const own = store.put(bytes)
+        if (id !== undefined) expect(id.hex).toBe(own.hex)
+        return own
+      },
+      create: (size) => store.create(size),
+    }
+    const alone = await output(
+      new ObjectWriter({ algorithm, put: (b) => store.put(b), create: (n) => store.create(n) }),
+    )
+    expect(await output(new Compiled(counting))).toEqual(alone)
+    expect(computedElsewhere).toBeGreaterThan(3000)
+    expect(alone.length).toBe(9000 + 3000 + 3 * 6000)
+  }
+})
+
+test('an error of the store fails the stage, in whichever batch', async () => {
+  const id = ObjectId.fromHex('0'.repeat(64))
+  for (const fatal of [3000, 5990]) {
+    let puts = 0
+    const store: ObjectStore = {
+      algorithm: 'sha256',
+      takesIds: true,
+      put: () => {
+        if (++puts === fatal) throw new Error('full')
+        return id
+      },
+      create: (size) => new DigestStore('sha256').create(size),
+    }
+    await expect(output(new Compiled(store))).rejects.toThrow('full')
+  }
+})
+
+test('one that is destroyed ends, and its thread with it', async () => {
+  const writer = new Compiled(new DigestStore('sha256'))
+  const source = Readable.from(records(2))
+  source.pipe(writer)
+  let seen = 0
+  writer.on('data', () => {
+    if (++seen === 20_000) writer.destroy(new Error('enough'))
+  })
+  await expect(finished(writer)).rejects.toThrow('enough')
+  expect(seen).toBe(20_000)
+})
