@@ -46,7 +46,7 @@ type Filter = (name: ByteString) => boolean
 async function inform(command: Command, files: readonly string[], keeps: Filter, basedir?: string): Promise<void> {
   switch (command) {
     case 'ls':
-      for (const file of files) await print(Buffer.from(listing(treeOf(file, keeps)), 'latin1'))
+      for (const file of files) await print(Buffer.from(listing(treeOf(file, keeps), true), 'latin1'))
       return
     case 'dump':
       for (const file of files) await print(storedText(checkedImage(file).bytes, keeps))

@@ -15,12 +15,17 @@ import { inodes } from '../tree/transform.ts'
 
 /**
  * The lines of `composefs ls`: `P/<tab>` for a directory, `P<tab>@ XX/REST` for an external file, `P<tab>-> TARGET` for
- * a symlink, and the path alone for the rest. Spaces in paths stand as they are, as those of composefs-info do.
+ * a symlink, and the path alone for the rest. Spaces in paths stand as they are.
+ *
+ * @param bareLinks print of a hardlink but the first name the path alone, as the C tool does
  */
-export function listing(fileSystem: FileSystem): string {
+export function listing(fileSystem: FileSystem, bareLinks = false): string {
   let text = ''
-  for (const { path, inode } of items(fileSystem)) {
-    if (path !== '/') text += `${escapeField(path).replaceAll('\\x20', ' ')}${detail(inode)}\n`
+  for (const item of fileSystem.walk()) {
+    const { path } = item
+    if (path === '/') continue
+    const details = item.kind === 'inode' ? detail(item.inode) : bareLinks ? '' : detail(item.leaf)
+    text += `${escapeField(path).replaceAll('\\x20', ' ')}${details}\n`
   }
   return text
 }
@@ -87,10 +92,4 @@ export function isBelow(directory: string, path: ByteString): boolean {
 function backingPath(content: LeafContent): ByteString | undefined {
   if (content.type !== 'external' || content.path === null) return undefined
   return content.path ?? (content.id?.path as ByteString | undefined)
-}
-
-function* items(fileSystem: FileSystem): Generator<{ path: string; inode: Inode }, void, undefined> {
-  for (const item of fileSystem.walk()) {
-    yield { path: item.path, inode: item.kind === 'inode' ? item.inode : item.leaf }
-  }
 }

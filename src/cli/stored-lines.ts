@@ -38,11 +38,11 @@ export function storedText(image: Buffer, top: (name: ByteString) => boolean): B
 function line({ path, inode, xattrs, data, linkTo }: StoredName): string {
   const { type, nlink, uid, gid, mtime, mtimeNsec } = inode
   const regular = type === fileType.regular
-  const whiteout = regular && xattrs.some(({ full }) => full === whiteoutName)
+  const whiteout = regular && inode.size === 0 && xattrs.some(({ full }) => full === whiteoutName)
   const shownType = whiteout ? fileType.characterDevice : type
   const device = type === fileType.characterDevice || type === fileType.blockDevice
   const mode = `${linkTo === undefined ? '' : '@'}${(modeOfType[shownType]! | inode.mode).toString(8)}`
-  const numbers = `${whiteout ? 0 : inode.size} ${mode} ${nlink} ${uid} ${gid} ${device ? inode.union : 0}`
+  const numbers = `${inode.size} ${mode} ${nlink} ${uid} ${gid} ${device ? inode.union : 0}`
   const own = (name: ByteString) => (regular ? xattrs.find(({ full }) => full === name)?.value : undefined)
   const redirect = own(redirectName)
   const metacopy = own(metacopyName)
