@@ -77,6 +77,7 @@ export const errorCodes = {
   ERR_OCI_NAME: 'a tag or reference name is not allowed',
   ERR_OCI_NOT_FOUND: 'the image is not in the repository',
   ERR_OCI_REFERENCE: 'a reference to an image cannot be read',
+  ERR_OCI_TRANSPORT: 'the program that reads this kind of image storage failed',
   // SELinux
   ERR_SELINUX_POLICY: 'the SELinux policy of a tree cannot be used',
   ERR_SELINUX_REGEX: 'a regular expression of an SELinux policy cannot be used',

@@ -3,11 +3,9 @@
  *
  * @packageDocumentation
  */
-import type { ImportEvent } from '../oci/import.ts'
-import type { PullEvent } from '../oci/pull.ts'
 import type { RetryNotice } from '../oci/registry/retry.ts'
 import { binarySize } from './output.ts'
-import { layerLine, type PullReport, retryLine, shortDigest } from './pull-lines.ts'
+import { layerLine, type PullReport, type ReportedEvent, retryLine, shortDigest } from './pull-lines.ts'
 
 /** Least milliseconds between two drawings. */
 const interval = 100
@@ -35,7 +33,7 @@ export class LayerBoard implements PullReport {
     this.#out = out
   }
 
-  event(event: PullEvent | ImportEvent): void {
+  event(event: ReportedEvent): void {
     switch (event.type) {
       case 'manifest':
         this.#total = event.layers.reduce((sum, { size }) => sum + size, 0)
@@ -49,7 +47,8 @@ export class LayerBoard implements PullReport {
         break
       }
       case 'layer':
-        if ('number' in event) this.#finish(event.number, event.size, event.cached)
+        if ('number' in event)
+          this.#finish(event.number, event.size, 'how' in event ? event.how !== 'sent' : event.cached)
         this.#above(layerLine(event))
         return
       case 'progress':
@@ -57,6 +56,7 @@ export class LayerBoard implements PullReport {
         this.#done = event.bytes
         break
       case 'image':
+      case 'pushed':
         return
     }
     this.#draw()

@@ -1,14 +1,12 @@
 /**
- * Progress of a pull on stderr.
+ * Progress of a pull or a push on stderr.
  *
  * @packageDocumentation
  */
-import type { ImportEvent } from '../oci/import.ts'
-import type { PullEvent } from '../oci/pull.ts'
 import type { RetryNotice } from '../oci/registry/retry.ts'
 import { LayerBoard } from './layer-board.ts'
 import { binarySize, note } from './output.ts'
-import { layerLine, type PullReport, retryLine, shortDigest } from './pull-lines.ts'
+import { layerLine, type PullReport, type ReportedEvent, retryLine, shortDigest } from './pull-lines.ts'
 
 /** How progress is shown. `auto`: `tty` where stderr and stdout are terminals, else `plain`. */
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none'
@@ -37,7 +35,7 @@ class PlainReport implements PullReport {
   #total = 0
   #last = performance.now()
 
-  event(event: PullEvent | ImportEvent): void {
+  event(event: ReportedEvent): void {
     switch (event.type) {
       case 'manifest':
         this.#total = event.layers.reduce((sum, { size }) => sum + size, 0)
@@ -72,7 +70,7 @@ class PlainReport implements PullReport {
 
 /** JSON lines, for programs. */
 class JsonReport implements PullReport {
-  event(event: PullEvent | ImportEvent): void {
+  event(event: ReportedEvent): void {
     note(JSON.stringify(plainEvent(event)))
   }
 
@@ -83,16 +81,19 @@ class JsonReport implements PullReport {
   end(): void {}
 }
 
-function plainEvent(event: PullEvent | ImportEvent): object {
+function plainEvent(event: ReportedEvent): object {
   switch (event.type) {
     case 'manifest':
       return { ...event, layers: event.layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })) }
     case 'layer': {
+      if ('how' in event) return event
       const { layer, ...rest } = event
       return { ...rest, ...(layer !== undefined && { diffId: layer.diffId, tarSize: layer.tarSize }) }
     }
     case 'image':
       return { type: 'image', manifestDigest: event.image.manifestDigest, imageId: event.image.imageId.hex }
+    case 'pushed':
+      return { type: 'pushed', manifestDigest: event.image.manifestDigest, original: event.image.original }
     default:
       return event
   }

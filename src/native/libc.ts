@@ -27,6 +27,10 @@ const mknodatNumbers: Readonly<Record<string, number>> = { x64: 259, arm64: 33, 
 /** `UTIME_OMIT` of utimensat(2): leave this time as it is. */
 const omitTime = 0x3ffffffen
 const { ENOSYS } = constants.errno
+/** `AF_UNIX`; `SOCK_SEQPACKET`, closed on exec; and that for descriptors which arrive. */
+const unixFamily = 1
+const packetSocket = 5 | closeOnExec
+const receivedCloseOnExec = 0x40000000
 /** FICLONE of ioctl(2); POWER counts the directions from another bit. */
 const ficloneRequest = process.arch === 'ppc64' ? 0x80049409 : 0x40049409
 
@@ -54,10 +58,18 @@ export interface Libc {
   /** `name` ends in NUL. */
   getxattr(file: number | string, name: Buffer, value: Buffer): number
   setxattr(file: number | string, name: Buffer, value: Buffer): number
+  /** Two connected sockets that keep packets apart; their descriptors go into `pair`. */
+  socketPair(pair: Int32Array): number
+  /**
+   * Waits on another thread for a packet. Returns its length, or minus the errno, and the length of the control data:
+   * descriptors that came along.
+   */
+  recvmsg(fd: number, packet: Buffer, control: Buffer): Promise<{ length: number; controlLength: number }>
 }
 
 interface Koffi {
   load(path: null): { func(declaration: string): NativeFunction }
+  struct(name: string, fields: Readonly<Record<string, string>>): unknown
   errno(): number
 }
 
@@ -130,6 +142,18 @@ function bind(koffi: Koffi): Libc {
   )
   const openat = library.func('int openat(int directory, const char *name, int flags)')
   const statx = library.func('int statx(int fd, const char *path, int flags, unsigned int mask, void *result)')
+  const socketpair = library.func('int socketpair(int domain, int type, int protocol, void *pair)')
+  koffi.struct('iovec', { base: 'void *', length: 'size_t' })
+  koffi.struct('msghdr', {
+    name: 'void *',
+    nameLength: 'uint32_t',
+    vectors: 'iovec *',
+    count: 'size_t',
+    control: 'void *',
+    controlLength: 'size_t',
+    flags: 'int',
+  })
+  const recvmsg = library.func('intptr_t recvmsg(int fd, _Inout_ msghdr *message, int flags)')
   const mknodatNumber = mknodatNumbers[process.arch]
   const errno = (result: number): number => (result < 0 ? koffi.errno() : 0)
   const length = (result: number): number => (result < 0 ? -koffi.errno() : result)
@@ -162,5 +186,16 @@ function bind(koffi: Koffi): Libc {
       length((typeof file === 'number' ? fgetxattr : getxattr)(file, name, value, value.length)),
     setxattr: (file, name, value) =>
       length((typeof file === 'number' ? fsetxattr : setxattr)(file, name, value, value.length, 0)),
+    socketPair: (pair) => errno(socketpair(unixFamily, packetSocket, 0, pair)),
+    recvmsg: (fd, packet, control) =>
+      new Promise((resolve, reject) => {
+        const vectors = [{ base: packet, length: packet.length }]
+        const rest = { name: null, nameLength: 0, flags: 0 }
+        const message = { ...rest, vectors, count: 1, control, controlLength: control.length }
+        recvmsg.async(fd, message, receivedCloseOnExec, (error: Error | null, result: number) => {
+          if (error === null) resolve({ length: length(result), controlLength: message.controlLength })
+          else reject(error)
+        })
+      }),
   }
 }

@@ -82,7 +82,7 @@ export async function pullImage(
   checkKinds(source, manifest)
   onEvent({ type: 'manifest', digest, layers: manifest.layers })
   const config = await source.readBlob(manifest.config, 'the config')
-  const layers = await pullLayers(repository, source, wantedLayers(source, manifest, config), options)
+  const layers = await pullLayers(repository, source, await wantedLayers(source, manifest, config), options)
   signal?.throwIfAborted()
   const tags = name === undefined ? [] : [name]
   const image = await publishImage(repository, { manifest: bytes, config, layers, tags }, options)
@@ -133,11 +133,12 @@ function checkKinds({ name }: ImageSource, manifest: Manifest): void {
   })
 }
 
-function wantedLayers({ name }: ImageSource, { layers }: Manifest, config: Buffer): WantedLayer[] {
+async function wantedLayers(source: ImageSource, manifest: Manifest, config: Buffer): Promise<WantedLayer[]> {
+  const layers = (await source.layers?.()) ?? manifest.layers
   const { diffIds } = parseConfig(config)
   if (diffIds.length !== layers.length) {
     throw new ComposefsError('ERR_OCI_JSON', 'config and manifest have different numbers of layers', {
-      path: name,
+      path: source.name,
       expected: layers.length,
       actual: diffIds.length,
     })

@@ -28,6 +28,11 @@ export interface ImageSource {
   manifest(digest?: string, what?: string): Promise<SourceManifest>
   /** A small blob, compared with its digest. */
   readBlob(blob: BlobDescriptor, what?: string): Promise<Buffer>
+  /**
+   * The blobs it has for the layers, in their order, where those that the manifest names may not be there: a store that
+   * keeps layers unpacked has their tars.
+   */
+  layers?(): Promise<readonly Descriptor[] | undefined>
   /** A blob as a stream, not compared with its digest. `bytesRead` tells how far it is. */
   blob(blob: BlobDescriptor, what?: string): Readable & { readonly bytesRead: number }
   close(): Promise<void>

@@ -13,6 +13,7 @@ import { type PullEvent, type PullOptions, pullImage } from './pull.ts'
 import { resolveShortName } from './registry/places.ts'
 import { readRegistriesConfig } from './registry/registries-conf.ts'
 import { RegistryClient, type RegistryOptions } from './registry/registry.ts'
+import { SkopeoSource } from './skopeo-source.ts'
 import type { ImageSource } from './source.ts'
 
 /** Options of {@link pull}. */
@@ -20,7 +21,8 @@ export interface PullByNameOptions extends Omit<PullOptions, 'onEvent'>, Registr
   readonly onEvent?: (event: PullEvent | ImportEvent) => void
 }
 
-type Open = (name: string, options: RegistryOptions) => Promise<ImageSource>
+type OpenOptions = RegistryOptions & Pick<PullOptions, 'platform'>
+type Open = (name: string, options: OpenOptions) => Promise<ImageSource>
 
 const sources: Readonly<Record<string, Open>> = {
   docker: (name, options) => {
@@ -31,6 +33,7 @@ const sources: Readonly<Record<string, Open>> = {
   dir: async (name) => DirectorySource.plain(name),
 }
 const archives: ReadonlySet<string> = new Set(['oci-archive', 'docker-archive'])
+/** What skopeo alone understands. */
 const foreign: ReadonlySet<string> = new Set([
   'containers-storage',
   'docker-daemon',
@@ -43,14 +46,16 @@ const foreign: ReadonlySet<string> = new Set([
 /**
  * Opens an image by its name. Without a transport the name is that of an image in a registry, and may be short.
  *
- * @throws {@link ComposefsError} `ERR_OCI_REFERENCE`; what `RegistryClient.open` and `DirectorySource` throw
+ * What only skopeo understands (`containers-storage:`, `docker-daemon:` and others) comes through skopeo.
+ *
+ * @throws {@link ComposefsError} `ERR_OCI_REFERENCE`; what `RegistryClient.open`, `DirectorySource` and `SkopeoSource`
+ * throw
  */
-export async function openSource(name: string, options: RegistryOptions = {}): Promise<ImageSource> {
+export async function openSource(name: string, options: OpenOptions = {}): Promise<ImageSource> {
   const [transport, rest] = split(name)
   if (transport === undefined) return openRegistry(name, options)
   const open = sources[transport]
-  if (open !== undefined) return open(rest, options)
-  throw unknown(name, `let skopeo fetch it: skopeo copy -q ${name} docker-archive:/dev/stdout | composefs import`)
+  return open === undefined ? SkopeoSource.open(name, options.platform) : open(rest, options)
 }
 
 /**

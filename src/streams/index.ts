@@ -11,6 +11,7 @@ export {
   type MemberKind,
 } from './archive-reader.ts'
 export { type Compression, detectCompression } from './compression.ts'
+export { createCompressor } from './compressor.ts'
 export { ContentSplitter, ContentSplitterMachine, type ContentSplitterOptions } from './content-splitter.ts'
 export { Decompressor, type DecompressorOptions } from './decompressor.ts'
 export { DigestVerifier, DigestVerifierMachine, type DigestVerifierOptions } from './digest-verifier.ts'

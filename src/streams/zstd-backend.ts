@@ -23,6 +23,8 @@ export interface ZstdBackend {
   openFrame(header: ZstdFrameHeader, output: DecoderOutput, translate: (error: Error) => Error): ByteDecoder
   /** One frame at level 3, without checksum. */
   compress?(bytes: Buffer): Buffer
+  /** The same as a stream. */
+  createCompressor?(): Duplex
 }
 
 interface NodeZstdOptions {
@@ -33,6 +35,7 @@ interface NodeZstdOptions {
 
 /** What Node 22.15 has and the types of Node 20 do not know. */
 interface NodeZstd {
+  createZstdCompress?(options: NodeZstdOptions): Duplex
   createZstdDecompress?(options: NodeZstdOptions): Duplex
   zstdDecompressSync?(bytes: Buffer, options: NodeZstdOptions): Buffer
   zstdCompressSync?(bytes: Buffer, options: NodeZstdOptions): Buffer
@@ -43,6 +46,7 @@ interface NodeZstd {
 interface ZstdNapi {
   DecompressStream: new (parameters: { windowLogMax: number }) => Duplex
   decompress(bytes: Buffer, parameters: { windowLogMax: number }): Buffer
+  CompressStream: new (parameters: { compressionLevel: number }) => Duplex
   compress(bytes: Buffer, parameters: { compressionLevel: number }): Buffer
 }
 
@@ -57,8 +61,10 @@ const streamDecoder = (stream: Duplex, output: DecoderOutput, translate: (error:
 
 /** Node's own, or undefined before 22.15. */
 export function nodeZstd(): ZstdBackend | undefined {
-  const { createZstdDecompress, zstdDecompressSync, zstdCompressSync, constants } = zlib as unknown as NodeZstd
-  if (!createZstdDecompress || !zstdDecompressSync || !zstdCompressSync) return undefined
+  const { createZstdCompress, createZstdDecompress, zstdDecompressSync, zstdCompressSync, constants } =
+    zlib as unknown as NodeZstd
+  if (!createZstdCompress || !createZstdDecompress || !zstdDecompressSync || !zstdCompressSync) return undefined
+  const params = { [constants.ZSTD_c_compressionLevel!]: level }
   const options = (header: ZstdFrameHeader): NodeZstdOptions => ({
     params: { [constants.ZSTD_d_windowLogMax!]: windowLog(header) },
   })
@@ -69,7 +75,8 @@ export function nodeZstd(): ZstdBackend | undefined {
       zstdDecompressSync(frame, { ...options(header), maxOutputLength: Math.max(bound, 1) }),
     openFrame: (header, output, translate) =>
       streamDecoder(createZstdDecompress({ ...options(header), chunkSize }), output, translate),
-    compress: (bytes) => zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel!]: level } }),
+    compress: (bytes) => zstdCompressSync(bytes, { params }),
+    createCompressor: () => createZstdCompress({ params, chunkSize }),
   }
 }
 
@@ -92,6 +99,7 @@ export function napiZstd(): ZstdBackend | undefined {
     openFrame: (header, output, translate) =>
       streamDecoder(new napi.DecompressStream({ windowLogMax: windowLog(header) }), output, translate),
     compress: (bytes) => napi.compress(bytes, { compressionLevel: level }),
+    createCompressor: () => new napi.CompressStream({ compressionLevel: level }),
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { ComposefsError } from '../../errors.ts'
 import { parsePlatform } from '../../oci/manifest.ts'
 import { manifestStream } from '../../oci/names.ts'
@@ -9,49 +9,29 @@ import { interruptible } from '../interrupt.ts'
 import { LayerSums } from '../layer-sums.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { binarySize, printJson, printLine } from '../output.ts'
-import { makePullReport, type ProgressMode } from '../pull-report.ts'
+import { makePullReport } from '../pull-report.ts'
+import { addRegistryOptions, type RegistryFlags, registryOptionsOf } from '../registry-options.ts'
 
-interface PullFlags extends TreeFlags {
-  readonly creds?: string
-  readonly authfile?: string
-  readonly authRealm?: string[]
-  readonly tlsVerify?: string | true
-  readonly certDir?: string
+interface PullFlags extends TreeFlags, RegistryFlags {
   readonly platform?: string
-  readonly retryTimes?: string
-  readonly parallel?: string
-  readonly timeout?: string
-  readonly progress: ProgressMode
   readonly expectedDigest?: string
   readonly json?: true
 }
 
 /** `composefs oci pull`: an image by the name that skopeo gives it. */
 export function addOciPullCommand(oci: Command): void {
-  oci
+  const pullCommand = oci
     .command('pull')
     .description('pull an image, layer by layer from the socket; makes the repository')
     .argument('<image>', 'docker://REF, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR, or a short name')
     .argument('[name]', 'tag of the image; default: the image as typed')
-    .option('--creds <user:password>', 'credentials for the registry')
-    .option('--authfile <file>', 'file with credentials; also REGISTRY_AUTH_FILE; default: those of podman and docker')
-    .option('--auth-realm <host...>', 'a token server on another site that may have the credentials')
-    .option('--tls-verify [bool]', 'check certificates and refuse plain HTTP; default: true')
-    .option('--cert-dir <dir>', 'directory with *.crt to trust, *.cert and *.key to show')
+  addRegistryOptions(pullCommand)
     .option('--platform <os/arch>', 'which image of several; default: that of this machine')
-    .option('--retry-times <n>', 'how often a request is tried again; default: 5')
-    .option('--timeout <seconds>', 'how long to wait for the next byte; default: 60')
-    .option('--parallel <n>', 'layers that are fetched at once; default: 4')
     .option('--bootable', 'make a boot image as well')
     .option('--expected-digest <hex>', 'with --bootable: find the way to make the boot image that has this id')
     .addOption(treeOptions.xattrs())
     .addOption(treeOptions.root())
     .addOption(treeOptions.implicitParents())
-    .addOption(
-      new Option('--progress <how>', 'progress on stderr')
-        .choices(['auto', 'tty', 'plain', 'json', 'none'])
-        .default('auto'),
-    )
     .option('--json', 'print what was done as JSON')
     .addHelpText('after', '\nExample:\n  composefs oci pull docker://REGISTRY/IMAGE:TAG IMAGE')
     .action(async (image: string, name: string | undefined, flags: PullFlags, command: Command) => {
@@ -65,7 +45,14 @@ async function pullOne(image: string, name: string, flags: PullFlags, command: C
     throw new ComposefsError('ERR_ARGUMENT', '--expected-digest takes --bootable')
   }
   const tree = { ...treeOptionsOf(flags), ...(expectedDigest !== undefined && { expectedDigest }) }
-  const options = { ...tree, ...registryOptions(flags), name, signal }
+  const { platform } = flags
+  const options = {
+    ...tree,
+    ...registryOptionsOf(flags),
+    ...(platform !== undefined && { platform: parsePlatform(platform) }),
+    name,
+    signal,
+  }
   await withNewRepository(command, async (repository) => {
     const report = makePullReport(flags.progress)
     const sums = new LayerSums(repository)
@@ -107,31 +94,4 @@ function checkFound({ boot }: PublishedImage, expectedDigest: string | undefined
     path: expectedDigest,
     hint: 'tried 4 combinations: xattr modes allowlist-only and keep-user-xattrs, formats 1 and 2',
   })
-}
-
-function registryOptions(flags: PullFlags) {
-  const { creds, authfile, authRealm, tlsVerify, certDir, platform, retryTimes, parallel, timeout } = flags
-  return {
-    ...(creds !== undefined && { creds }),
-    ...(authfile !== undefined && { authFile: authfile }),
-    ...(authRealm !== undefined && { trustedRealms: authRealm }),
-    ...(tlsVerify !== undefined && { tlsVerify: flag('--tls-verify', tlsVerify) }),
-    ...(certDir !== undefined && { certDir }),
-    ...(platform !== undefined && { platform: parsePlatform(platform) }),
-    ...(retryTimes !== undefined && { retryTimes: whole('--retry-times', retryTimes, 0) }),
-    ...(parallel !== undefined && { parallel: whole('--parallel', parallel, 1) }),
-    ...(timeout !== undefined && { idleTimeout: whole('--timeout', timeout, 1) * 1000 }),
-  }
-}
-
-function flag(option: string, value: string | true): boolean {
-  if (value === true || value === 'true') return true
-  if (value === 'false') return false
-  throw new ComposefsError('ERR_ARGUMENT', `${option} takes true or false, not ${value}`)
-}
-
-function whole(option: string, text: string, least: number): number {
-  const value = Number(text)
-  if (Number.isSafeInteger(value) && value >= least) return value
-  throw new ComposefsError('ERR_ARGUMENT', `${option} takes a whole number from ${least} on, not ${text}`)
 }

@@ -17,8 +17,10 @@ import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { note, print, printJson, printLine, table } from '../output.ts'
+import { addOciCopyCommand } from './oci-copy.ts'
 import { addOciLayerCommands } from './oci-layer.ts'
 import { addOciPullCommand } from './oci-pull.ts'
+import { addOciPushCommand } from './oci-push.ts'
 
 const imageArgument = 'a tag, or @ and the digest of a config'
 
@@ -28,6 +30,8 @@ export function addOciCommand(program: Command): void {
   addImageCommands(oci)
   addOciLayerCommands(oci)
   addOciPullCommand(oci)
+  addOciPushCommand(oci)
+  addOciCopyCommand(oci)
 }
 
 function addImageCommands(oci: Command): void {

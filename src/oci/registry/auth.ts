@@ -16,7 +16,7 @@ export interface AuthorizerContext {
   /** Host and port of the registry. */
   readonly host: string
   /** `repository:library/fedora:pull` */
-  readonly scope: string
+  readonly scopes: readonly string[]
   readonly credentials: Credentials | undefined
   /** Hosts of token servers that may have the credentials although they look foreign. */
   readonly trustedRealms: readonly string[]
@@ -126,9 +126,9 @@ export class Authorizer {
 
   /** An identity token goes into a form, a password into a header. */
   #tokenRequest(parameters: ReadonlyMap<string, string>, subject: Subject) {
-    const { credentials, scope } = this.#context
+    const { credentials, scopes: own } = this.#context
     const url = this.#realm(parameters.get('realm'), subject)
-    const scopes = [...new Set([scope, ...(parameters.get('scope') ?? '').split(' ').filter((text) => text !== '')])]
+    const scopes = [...new Set([...own, ...(parameters.get('scope') ?? '').split(' ').filter((text) => text !== '')])]
     const service = parameters.get('service')
     const accept = 'application/json'
     if (credentials?.kind === 'identity-token') {

@@ -9,7 +9,7 @@ import type { Credentials } from './credentials.ts'
 import { failure, Retryable, type Subject, statusFailure } from './failures.ts'
 import { isLoopback } from './hosts.ts'
 import { Retrier, type RetryNotice, type RetryOptions } from './retry.ts'
-import { type Response, Transport, type TransportOptions } from './transport.ts'
+import { type Method, type Response, Transport, type TransportOptions } from './transport.ts'
 
 /** Where a repository is, and how to go there. */
 export interface EndpointOptions extends TransportOptions, RetryOptions {
@@ -19,13 +19,16 @@ export interface EndpointOptions extends TransportOptions, RetryOptions {
   readonly repository: string
   readonly credentials: Credentials | undefined
   readonly trustedRealms: readonly string[]
+  /** What is to be done there. Default: `repository:NAME:pull`. */
+  readonly scopes?: readonly string[] | undefined
   readonly onRetry?: ((notice: RetryNotice) => void) | undefined
 }
 
 /** A request to the registry. */
 export interface EndpointRequest {
-  readonly method?: 'GET' | 'HEAD'
+  readonly method?: Method
   readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Buffer | undefined
   /** Statuses besides 2xx that are an answer and no failure. */
   readonly allow?: readonly number[]
   readonly signal: AbortSignal
@@ -52,19 +55,13 @@ export class Endpoint {
   #origin: Promise<string> | undefined
 
   constructor(options: EndpointOptions) {
-    const { host, repository, credentials, trustedRealms } = options
+    const { host, repository, credentials, trustedRealms, scopes = [`repository:${repository}:pull`] } = options
     this.host = host
     this.repository = repository
     this.#options = options
     this.transport = new Transport(host, options)
     const { transport } = this
-    this.authorizer = new Authorizer({
-      transport,
-      host,
-      scope: `repository:${repository}:pull`,
-      credentials,
-      trustedRealms,
-    })
+    this.authorizer = new Authorizer({ transport, host, scopes, credentials, trustedRealms })
   }
 
   retrier(signal: AbortSignal): Retrier {
@@ -87,13 +84,15 @@ export class Endpoint {
    */
   async send(url: URL, request: EndpointRequest): Promise<Answer> {
     const { signal, subject } = request
+    // Uploads may go on elsewhere, and who is there has its own ways to know us.
+    const own = url.origin === new URL((await this.#origin) ?? url).origin
     for (let logins = 0; ; logins++) {
-      const header = await this.authorizer.header(signal, subject)
+      const header = own ? await this.authorizer.header(signal, subject) : undefined
       const answer = await this.#follow(url, request, header)
       const { statusCode, headers } = answer.response
       if ((statusCode >= 200 && statusCode < 300) || request.allow?.includes(statusCode) === true) return answer
       const body = await readExcerpt(answer.response, this.transport.idleTimeout, subject)
-      const ours = answer.url.origin === url.origin
+      const ours = own && answer.url.origin === url.origin
       if (statusCode === 401 && ours && logins < maxLogins) {
         if (await this.authorizer.challenged(headers['www-authenticate'], header, signal, subject)) continue
       }
@@ -107,7 +106,7 @@ export class Endpoint {
   }
 
   async #follow(start: URL, request: EndpointRequest, authorization: string | undefined): Promise<Answer> {
-    const { method = 'GET', signal, subject } = request
+    const { method = 'GET', body, signal, subject } = request
     let url = start
     let credentials = authorization
     for (let count = 0; ; count++) {
@@ -116,17 +115,18 @@ export class Endpoint {
         ...request.headers,
         ...(credentials !== undefined && { authorization: credentials }),
       }
-      const response = await this.transport.send(url, { method, headers, signal, subject })
+      const response = await this.transport.send(url, { method, headers, body, signal, subject })
       if (!redirects.has(response.statusCode)) return { response, url }
       discard(response)
       if (count === maxRedirects) throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the registry redirects in circles')
-      url = this.#redirected(url, response.headers['location'], subject)
+      url = this.locate(url, response.headers['location'], subject)
       // Once dropped they stay dropped: the way back leads through somebody else's hands.
       if (url.origin !== start.origin) credentials = undefined
     }
   }
 
-  #redirected(from: URL, location: string | string[] | undefined, subject: Subject): URL {
+  /** Where a Location header leads. @throws {@link ComposefsError} `ERR_REGISTRY_PROTOCOL` where it must not lead */
+  locate(from: URL, location: string | string[] | undefined, subject: Subject): URL {
     if (typeof location !== 'string' || !URL.canParse(location, from.href)) {
       throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the registry redirects to nowhere')
     }

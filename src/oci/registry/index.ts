@@ -5,6 +5,7 @@
  */
 export { BlobStream } from './blob-stream.ts'
 export { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
+export { RegistryDestination, type RegistryPushOptions } from './destination.ts'
 export { resolveShortName } from './places.ts'
 export { parseReference, type Reference, referenceText } from './reference.ts'
 export { type Mirror, type RegistriesConfig, type RegistryRule, readRegistriesConfig } from './registries-conf.ts'

@@ -280,7 +280,12 @@ export class RegistryClient implements ImageSource {
   }
 }
 
-async function openPlace(place: Place, mirror: boolean, options: RegistryOptions): Promise<Endpoint> {
+/** An endpoint with the credentials that are for it. Throws as {@link RegistryClient.open} does. */
+export async function openPlace(
+  place: Place,
+  mirror: boolean,
+  options: RegistryOptions & { readonly scopes?: readonly string[] },
+): Promise<Endpoint> {
   const { creds, authFile, trustedRealms = [], retryTimes, tlsVerify = !place.insecure } = options
   const lookIn = {
     // They were given for the registry that was named.

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { certificatesFor } from './certificates.ts'
 import { networkFailure, type Subject } from './failures.ts'
@@ -20,11 +21,14 @@ export interface TransportOptions {
   readonly idleTimeout?: number
 }
 
+/** The methods that registries know. */
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
+
 /** One request; there are no others than these. */
 export interface TransportRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST'
+  readonly method: Method
   readonly headers: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Buffer | undefined
   readonly signal: AbortSignal
   readonly subject: Subject
 }
@@ -66,7 +70,7 @@ export class Transport {
         headersTimeout: this.idleTimeout,
         // Who reads slowly is no stalled server: the reader of the body measures that.
         bodyTimeout: 0,
-        ...(body !== undefined && { body }),
+        ...(body !== undefined && { body: typeof body === 'string' ? body : Readable.from(slices(body)) }),
       })
     } catch (error) {
       signal.throwIfAborted()
@@ -103,4 +107,11 @@ export class Transport {
     // As in curl and Go, a proxy has no business with this machine.
     return loopback ? new Agent({ connect }) : new EnvHttpProxyAgent({ connect, requestTls: tls })
   }
+}
+
+const sliceSize = 64 * 1024
+
+/** In pieces, since the time limit begins anew with each: a slow upload is no stalled one. */
+function* slices(bytes: Buffer): Generator<Buffer, void, undefined> {
+  for (let at = 0; at < bytes.length; at += sliceSize) yield bytes.subarray(at, at + sliceSize)
 }

@@ -1,0 +1,63 @@
+import { type Command, Option } from 'commander'
+import { push } from '../../oci/destinations.ts'
+import type { PushCompression } from '../../oci/push-manifest.ts'
+import { withRepository } from '../context.ts'
+import { interruptible } from '../interrupt.ts'
+import { assertNoTerminal, note, printJson, printLine } from '../output.ts'
+import { makePullReport } from '../pull-report.ts'
+import { addRegistryOptions, type RegistryFlags, registryOptionsOf } from '../registry-options.ts'
+
+interface PushFlags extends RegistryFlags {
+  readonly compression?: PushCompression
+  readonly mountFrom?: string[]
+  readonly json?: true
+}
+
+/** `composefs oci push`: an image to where skopeo would copy it. */
+export function addOciPushCommand(oci: Command): void {
+  const command = oci
+    .command('push')
+    .description('push an image, its layers bit for bit, to a registry, a layout or an archive')
+    .argument('<image>', 'a tag, or @ and the digest of a manifest')
+    .argument('<destination>', 'docker://REF, oci:DIR[:TAG], or oci-archive:FILE[:TAG], with - for stdout')
+  addRegistryOptions(command)
+    .addOption(
+      new Option(
+        '--compression <how>',
+        'of layers that have to be sent; default: gzip, but what was a plain tar stays one',
+      ).choices(['gzip', 'zstd', 'none']),
+    )
+    .option('--mount-from <repository...>', 'other repositories of the registry that may have the layers')
+    .option('--json', 'print what was done as JSON')
+    .addHelpText('after', '\nExample:\n  composefs oci push fedora docker://quay.io/team/fedora:41')
+    .action(async (image: string, destination: string, flags: PushFlags, command: Command) => {
+      await interruptible((signal) => pushOne(image, destination, flags, command, signal))
+    })
+}
+
+async function pushOne(image: string, name: string, flags: PushFlags, command: Command, signal: AbortSignal) {
+  const { compression, mountFrom } = flags
+  const toStdout = /^oci-archive:-(?::|$)/.test(name)
+  if (toStdout) assertNoTerminal('an archive')
+  const options = {
+    ...registryOptionsOf(flags),
+    ...(compression !== undefined && { compression }),
+    ...(mountFrom !== undefined && { mountFrom }),
+    signal,
+  }
+  await withRepository(command, async (repository) => {
+    const report = makePullReport(flags.progress)
+    const pushed = await push(repository, image, name, {
+      ...options,
+      onEvent: (event) => report.event(event),
+      onRetry: (notice) => report.retry(notice),
+    }).finally(() => report.end())
+    const { manifestDigest, configDigest, original, layers } = pushed
+    if (!original) note(`the manifest is a new one: the layers are other blobs now, or it was one of Docker`)
+    if (toStdout) return
+    if (flags.json) return printJson({ manifestDigest, configDigest, original, layers })
+    await printLine(`manifest ${manifestDigest}`)
+    await printLine(`config   ${configDigest}`)
+    await printLine(`pushed   ${name}`)
+  })
+}

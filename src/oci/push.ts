@@ -1,0 +1,149 @@
+/**
+ * An image of a repository to a registry, a directory or an archive.
+ *
+ * @packageDocumentation
+ */
+import { Readable } from 'node:stream'
+import { ComposefsError } from '../errors.ts'
+import type { Repository } from '../repository/repository.ts'
+import { contentTypes } from '../streams/splitstream-format.ts'
+import { parseSplitstream } from '../streams/splitstream-reader.ts'
+import type { ImageDestination } from './destination.ts'
+import { type OpenedImage, openImage } from './image.ts'
+import { type Descriptor, type Platform, parseManifest } from './manifest.ts'
+import { layerStream } from './names.ts'
+import { type LayerBlob, type LayerToPush, type PushLayerEvent, pushLayers } from './push-layers.ts'
+import { compressionOf, isOwnMaking, type PushCompression, pushedManifest } from './push-manifest.ts'
+import type { BlobDescriptor } from './source.ts'
+
+/** What a push tells while it goes on. Library code prints nothing. */
+export type PushEvent =
+  | {
+      readonly type: 'manifest'
+      /** That of the image in the repository. */
+      readonly digest: string
+      /** The tars of its layers, the lowest first. */
+      readonly layers: readonly (BlobDescriptor & { readonly mediaType: string })[]
+    }
+  | PushLayerEvent
+  | { readonly type: 'pushed'; readonly image: PushedImage }
+
+/** A pushed image. */
+export interface PushedImage {
+  /** Digest of the manifest at the destination. */
+  readonly manifestDigest: string
+  readonly configDigest: string
+  /** Whether the manifest is the one of the repository, byte for byte. */
+  readonly original: boolean
+  /** The blob of each layer, the lowest first. */
+  readonly layers: readonly LayerBlob[]
+}
+
+/** Options of {@link pushImage}. */
+export interface PushOptions {
+  /**
+   * How layers are packed that have to be sent. Default: what is its own blob stays a plain tar, so that the manifest
+   * stays as it is; everything else becomes gzip, and so does an image that came without a manifest.
+   */
+  readonly compression?: PushCompression
+  /** Layers that are sent at once. Default 4. */
+  readonly parallel?: number
+  readonly onEvent?: (event: PushEvent) => void
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Pushes an image: its layers are put together again, bit for bit, and compared with their diffIDs on the way; what the
+ * destination has is not sent. The config keeps its bytes. So does the manifest where all blobs are those that it names,
+ * that is where they are there already, or are plain tars; otherwise there is a new one, for compressors differ.
+ *
+ * @param name a tag, or `@` and the digest of a manifest
+ * @throws {@link ComposefsError} what {@link openImage} and the destination throw; `ERR_DIGEST_MISMATCH` for a layer that
+ * is damaged, `ERR_COMPRESSION_UNSUPPORTED`; the reason of `signal`. Nothing has the destination's name then
+ * @example
+ * ```ts
+ * import { LayoutDestination, pushImage } from 'composefs-streams/oci'
+ * import { Repository } from 'composefs-streams/repository'
+ *
+ * const repository = await Repository.open('./repo')
+ * const { manifestDigest } = await pushImage(repository, 'fedora', new LayoutDestination('./layout', 'fedora'))
+ * console.log(manifestDigest)
+ * ```
+ */
+export async function pushImage(
+  repository: Repository,
+  name: string,
+  destination: ImageDestination,
+  options: PushOptions = {},
+): Promise<PushedImage> {
+  const { onEvent = () => {}, signal = new AbortController().signal } = options
+  const image = openImage(repository, name)
+  const { manifest, manifestBytes, manifestDigest } = image
+  const layers = layersToPush(repository, image, options, await known(image, destination, signal))
+  const tars = layers.map(({ diffId, tarSize }, i) => ({ ...manifest.layers[i]!, digest: diffId, size: tarSize }))
+  onEvent({ type: 'manifest', digest: manifestDigest, layers: tars })
+  const config = { digest: manifest.config.digest, size: image.configBytes.length }
+  const likely = (await destination.find(config, 'the config', signal)) !== undefined
+  const pushed = await pushLayers(repository, destination, layers, { ...options, likely })
+  if (!likely) await putBytes(destination, config, image.configBytes, signal)
+  const changed = pushed.map((blob, i) => (isSame(blob, manifest.layers[i]!) ? undefined : blob))
+  const described = pushedManifest(manifestBytes, changed, destination.ociOnly)
+  signal.throwIfAborted()
+  await destination.publish(described, platformOf(image), signal)
+  const original = described.digest === manifestDigest
+  const result = { manifestDigest: described.digest, configDigest: config.digest, original, layers: pushed }
+  onEvent({ type: 'pushed', image: result })
+  return result
+}
+
+function layersToPush(
+  repository: Repository,
+  { manifest, manifestBytes, config }: OpenedImage,
+  { compression: wanted }: PushOptions,
+  there: readonly Descriptor[],
+): LayerToPush[] {
+  const free = config !== undefined && isOwnMaking(manifestBytes, manifest.config, manifest.layers)
+  return manifest.layers.map((descriptor, i) => {
+    // An artifact consists of blobs that nobody may change.
+    const diffId = config?.config.diffIds[i] ?? descriptor.digest
+    const id = config?.layers[i] ?? repository.resolveStream(layerStream(diffId)).id
+    const contentType = config === undefined ? contentTypes.blob : contentTypes.layer
+    const { streamSize: tarSize } = parseSplitstream(repository.readObject(id), {
+      algorithm: repository.algorithm,
+      contentType,
+    })
+    const keep = config === undefined || (wanted === undefined && descriptor.digest === diffId && !free)
+    const compression = keep ? 'none' : (wanted ?? 'gzip')
+    const candidates = [descriptor, ...there.slice(i, i + 1)]
+      .map(({ digest, size, mediaType }) => ({ digest, size, compression: compressionOf(mediaType) }))
+      .filter((blob) => (wanted === undefined && !free) || keep || blob.compression === compression)
+    return { number: i + 1, count: manifest.layers.length, diffId, id, contentType, tarSize, compression, candidates }
+  })
+}
+
+/** The layers of the image as it was pushed here before: with the same config they stand for the same tars. */
+async function known({ manifest }: OpenedImage, destination: ImageDestination, signal: AbortSignal) {
+  const current = await destination.current(signal)
+  if (current === undefined) return []
+  try {
+    const { config, layers } = parseManifest(current.bytes)
+    return config.digest === manifest.config.digest && layers.length === manifest.layers.length ? layers : []
+  } catch (error) {
+    // An index, or something else that is to be replaced.
+    if (error instanceof ComposefsError) return []
+    throw error
+  }
+}
+
+async function putBytes(destination: ImageDestination, known: BlobDescriptor, bytes: Buffer, signal: AbortSignal) {
+  await destination.put({ known, open: () => Readable.from([bytes]) }, 'the config', signal)
+}
+
+function isSame(a: BlobDescriptor, b: BlobDescriptor): boolean {
+  return a.digest === b.digest && a.size === b.size
+}
+
+function platformOf({ config }: OpenedImage): Platform | undefined {
+  const { os, architecture } = config?.config ?? {}
+  return os === undefined || architecture === undefined ? undefined : { os, architecture }
+}

@@ -1,0 +1,187 @@
+/**
+ * A repository of a registry as the place to push to.
+ *
+ * @packageDocumentation
+ */
+import { ComposefsError } from '../../errors.ts'
+import type { ArrivedBlob, BlobMaker, ImageDestination } from '../destination.ts'
+import { manifestTypes } from '../manifest.ts'
+import { sha256 } from '../names.ts'
+import type { BlobDescriptor, SourceManifest } from '../source.ts'
+import { readBounded } from './body.ts'
+import type { Answer, Endpoint, EndpointRequest } from './endpoint.ts'
+import { failure, type Subject } from './failures.ts'
+import { placesOf } from './places.ts'
+import { type Reference, referenceText } from './reference.ts'
+import { readRegistriesConfig } from './registries-conf.ts'
+import { openPlace, type RegistryOptions } from './registry.ts'
+import { uploadBlob } from './upload.ts'
+
+/** How to push to a registry. */
+export interface RegistryPushOptions extends RegistryOptions {
+  /** Other repositories of this registry that may have the blobs: what they have is not sent. */
+  readonly mountFrom?: readonly string[]
+  /** Bytes of a blob that are sent, and kept in memory for another try, at once. Default 8 MiB. */
+  readonly chunkSize?: number
+}
+
+const defaultChunkSize = 8 * 1024 * 1024
+const defaultMaxManifest = 4 * 1024 * 1024
+
+/**
+ * One image in a registry that is to be. Blobs that are there are not sent, large ones go in chunks, and a cut upload goes
+ * on where it was.
+ *
+ * @example
+ * ```ts
+ * import { parseReference, pushImage, RegistryDestination } from 'composefs-streams/oci'
+ * import type { Repository } from 'composefs-streams/repository'
+ *
+ * const push = async (repository: Repository) => {
+ *   const destination = await RegistryDestination.open(parseReference('quay.io/team/os:latest'), { creds: 'me:secret' })
+ *   await pushImage(repository, 'os', destination)
+ *   await destination.close()
+ * }
+ * ```
+ */
+export class RegistryDestination implements ImageDestination {
+  readonly ociOnly = false
+  readonly reference: Reference
+  readonly #endpoint: Endpoint
+  readonly #options: RegistryPushOptions
+
+  private constructor(reference: Reference, endpoint: Endpoint, options: RegistryPushOptions) {
+    this.reference = reference
+    this.#endpoint = endpoint
+    this.#options = options
+  }
+
+  /**
+   * Looks for credentials; nothing is sent yet. Mirrors play no part.
+   *
+   * @throws {@link ComposefsError} `ERR_REGISTRY_CONFIG`, `ERR_REGISTRY_BLOCKED`, `ERR_REGISTRY_CREDENTIALS`,
+   * `ERR_ARGUMENT`
+   */
+  static async open(reference: Reference, options: RegistryPushOptions = {}): Promise<RegistryDestination> {
+    const place = placesOf(reference, options.registriesConfig ?? readRegistriesConfig()).at(-1)!
+    const { chunkSize = defaultChunkSize, mountFrom = [] } = options
+    if (!(Number.isSafeInteger(chunkSize) && chunkSize > 0)) {
+      throw new ComposefsError('ERR_ARGUMENT', `not a size of chunks: ${chunkSize}`)
+    }
+    const scopes = [
+      `repository:${place.repository}:pull,push`,
+      ...mountFrom.map((repository) => `repository:${repository}:pull`),
+    ]
+    const endpoint = await openPlace(place, false, { ...options, scopes })
+    return new RegistryDestination(reference, endpoint, options)
+  }
+
+  /** `quay.io/team/os:latest` */
+  get name(): string {
+    return referenceText(this.reference)
+  }
+
+  async current(signal: AbortSignal): Promise<SourceManifest | undefined> {
+    const { digest, tag = 'latest' } = this.reference
+    const subject = this.#subject('the manifest that is there')
+    const headers = { accept: manifestTypes.join(', ') }
+    const request = { headers, allow: [404], signal, subject }
+    const { maxManifest = defaultMaxManifest } = this.#options
+    return this.#retry(signal, async () => {
+      const { response, url } = await this.#request(`manifests/${digest ?? tag}`, request)
+      const { idleTimeout } = this.#endpoint.transport
+      const bytes = await readBounded(response, maxManifest, idleTimeout, subject, url.host, signal)
+      const mediaType = String(response.headers['content-type'])
+      if (response.statusCode === 404) return undefined
+      return { bytes, mediaType, digest: sha256(bytes) }
+    })
+  }
+
+  async find(blob: BlobDescriptor, what: string, signal: AbortSignal): Promise<'present' | 'mounted' | undefined> {
+    const subject = this.#subject(what, blob.digest)
+    if (await this.#has(blob.digest, subject, signal)) return 'present'
+    for (const from of this.#options.mountFrom ?? []) {
+      if (await this.#mount(blob.digest, from, subject, signal)) return 'mounted'
+    }
+    return undefined
+  }
+
+  async put(blob: BlobMaker, what: string, signal: AbortSignal): Promise<ArrivedBlob> {
+    const subject = this.#subject(what, blob.known?.digest)
+    const { chunkSize = defaultChunkSize } = this.#options
+    const has = (digest: string): Promise<boolean> => this.#has(digest, subject, signal)
+    return uploadBlob(this.#endpoint, blob, { chunkSize, subject, signal, has })
+  }
+
+  async publish({ bytes, mediaType, digest }: SourceManifest, _platform: unknown, signal: AbortSignal): Promise<void> {
+    const subject = this.#subject('the manifest', digest)
+    const { digest: wanted, tag = 'latest' } = this.reference
+    if (wanted !== undefined && wanted !== digest) {
+      throw failure('ERR_DIGEST_MISMATCH', subject, 'it is not the one that the reference names', {
+        expected: wanted,
+        actual: digest,
+        hint: 'push to a tag, or keep the original layers',
+      })
+    }
+    const headers = { 'content-type': mediaType, 'content-length': `${bytes.length}` }
+    const answer = await this.#retry(signal, () =>
+      this.#request(`manifests/${wanted ?? tag}`, { method: 'PUT', headers, body: bytes, signal, subject }),
+    )
+    discard(answer)
+    const stored = answer.response.headers['docker-content-digest']
+    if (typeof stored !== 'string' || !stored.startsWith('sha256:') || stored === digest) return
+    throw failure('ERR_DIGEST_MISMATCH', subject, 'the registry stored something else', {
+      expected: digest,
+      actual: stored,
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#endpoint.close()
+  }
+
+  async #has(digest: string, subject: Subject, signal: AbortSignal): Promise<boolean> {
+    const answer = await this.#retry(signal, () =>
+      this.#request(`blobs/${digest}`, { method: 'HEAD', allow: [404], signal, subject }),
+    )
+    discard(answer)
+    return answer.response.statusCode !== 404
+  }
+
+  /** Has the registry take a blob over from another of its repositories. */
+  async #mount(digest: string, from: string, subject: Subject, signal: AbortSignal): Promise<boolean> {
+    const path = `blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from)}`
+    // Who may not read there gets an upload like everybody else, or a refusal: either way it is sent.
+    const request = { method: 'POST', headers: { 'content-length': '0' }, allow: [403, 404], signal, subject } as const
+    const answer = await this.#retry(signal, () => this.#request(path, request))
+    discard(answer)
+    if (answer.response.statusCode === 202) await this.#cancel(answer, subject, signal)
+    return answer.response.statusCode === 201
+  }
+
+  async #cancel({ response, url }: Answer, subject: Subject, signal: AbortSignal): Promise<void> {
+    try {
+      const location = this.#endpoint.locate(url, response.headers['location'], subject)
+      discard(await this.#endpoint.send(location, { method: 'DELETE', signal, subject }))
+    } catch {
+      // Registries remove what nobody goes on with.
+      signal.throwIfAborted()
+    }
+  }
+
+  async #request(path: string, request: EndpointRequest): Promise<Answer> {
+    return this.#endpoint.send(await this.#endpoint.url(path, request.signal, request.subject), request)
+  }
+
+  #retry<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+    return this.#endpoint.retrier(signal).run(attempt)
+  }
+
+  #subject(what: string, digest?: string): Subject {
+    return { what, reference: this.name, digest }
+  }
+}
+
+function discard({ response }: Answer): void {
+  response.body.on('error', () => {}).destroy()
+}
