@@ -115,8 +115,6 @@ describe('archives', () => {
 })
 
 test.each([
-  ['containers-storage:fedora', /skopeo copy -q containers-storage:fedora docker-archive:\/dev\/stdout/],
-  ['docker-daemon:fedora:latest', /skopeo copy/],
   ['docker:fedora', /docker:\/\//],
   ['docker://', /not a reference/],
   ['', /not a reference/],
