@@ -102,6 +102,7 @@ export async function scanTree(
       signal?.throwIfAborted()
     }
     await writer.finish()
+    signal?.throwIfAborted()
   } finally {
     await writer.close()
   }
