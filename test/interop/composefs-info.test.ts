@@ -26,7 +26,7 @@ import { requireTools } from '../support/tools.ts'
 
 const { COMPOSEFS_SEED } = process.env
 const firstSeed = Number(COMPOSEFS_SEED ?? 0)
-const count = { dumpfiles: 400, directories: 40 }
+const count = { dumpfiles: 200, directories: 40 }
 const execute = promisify(execFile)
 if (!isRoot) console.warn('skipped: making devices and trusted attributes takes root')
 
