@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { JsonReader } from './json.ts'
-import { makeManifest, mediaTypes } from './manifest.ts'
+import { mediaTypes } from './manifest.ts'
 import { sha256 } from './names.ts'
 import type { BlobDescriptor, SourceManifest } from './source.ts'
 
@@ -21,15 +21,6 @@ const docker = {
 } as const
 /** What is said of the blob and not of the layer: tables of contents of zstd:chunked and eStargz. */
 const ofTheBlob = /^(?:io\.github\.containers\.zstd-chunked\.|io\.containers\.estargz\.|containerd\.io\/snapshot\/)/
-
-/** Whether an image came without a manifest, so that the one it has is of our own making. */
-export function isOwnMaking(manifest: Buffer, config: BlobDescriptor, layers: readonly BlobDescriptor[]): boolean {
-  const same = makeManifest(
-    config,
-    layers.map(({ digest, size }) => ({ diffId: digest, size })),
-  )
-  return same.equals(manifest)
-}
 
 /**
  * The manifest for an image as it was pushed: the same bytes where nothing changed. Whatever else the manifest says stays.

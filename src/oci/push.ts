@@ -13,7 +13,7 @@ import { type OpenedImage, openImage } from './image.ts'
 import { type Descriptor, type Platform, parseManifest } from './manifest.ts'
 import { layerStream } from './names.ts'
 import { type LayerBlob, type LayerToPush, type PushLayerEvent, pushLayers } from './push-layers.ts'
-import { compressionOf, isOwnMaking, type PushCompression, pushedManifest } from './push-manifest.ts'
+import { compressionOf, type PushCompression, pushedManifest } from './push-manifest.ts'
 import type { BlobDescriptor } from './source.ts'
 
 /** What a push tells while it goes on. Library code prints nothing. */
@@ -42,8 +42,8 @@ export interface PushedImage {
 /** Options of {@link pushImage}. */
 export interface PushOptions {
   /**
-   * How layers are packed that have to be sent. Default: what is its own blob stays a plain tar, so that the manifest
-   * stays as it is; everything else becomes gzip, and so does an image that came without a manifest.
+   * How layers are packed that have to be sent. Default: gzip, but what came as a plain tar stays one, so that the
+   * manifest stays as it is.
    */
   readonly compression?: PushCompression
   /** Layers that are sent at once. Default 4. */
@@ -98,11 +98,10 @@ export async function pushImage(
 
 function layersToPush(
   repository: Repository,
-  { manifest, manifestBytes, config }: OpenedImage,
+  { manifest, config }: OpenedImage,
   { compression: wanted }: PushOptions,
   there: readonly Descriptor[],
 ): LayerToPush[] {
-  const free = config !== undefined && isOwnMaking(manifestBytes, manifest.config, manifest.layers)
   return manifest.layers.map((descriptor, i) => {
     // An artifact consists of blobs that nobody may change.
     const diffId = config?.config.diffIds[i] ?? descriptor.digest
@@ -112,11 +111,11 @@ function layersToPush(
       algorithm: repository.algorithm,
       contentType,
     })
-    const keep = config === undefined || (wanted === undefined && descriptor.digest === diffId && !free)
+    const keep = config === undefined || (wanted === undefined && descriptor.digest === diffId)
     const compression = keep ? 'none' : (wanted ?? 'gzip')
     const candidates = [descriptor, ...there.slice(i, i + 1)]
       .map(({ digest, size, mediaType }) => ({ digest, size, compression: compressionOf(mediaType) }))
-      .filter((blob) => (wanted === undefined && !free) || keep || blob.compression === compression)
+      .filter((blob) => wanted === undefined || keep || blob.compression === compression)
     return { number: i + 1, count: manifest.layers.length, diffId, id, contentType, tarSize, compression, candidates }
   })
 }

@@ -53,7 +53,10 @@ async function pushOne(image: string, name: string, flags: PushFlags, command: C
       onRetry: (notice) => report.retry(notice),
     }).finally(() => report.end())
     const { manifestDigest, configDigest, original, layers } = pushed
-    if (!original) note(`the manifest is a new one: the layers are other blobs now, or it was one of Docker`)
+    if (!original) note('the manifest is a new one: not all of the image could be kept as it came')
+    else if (layers.some(({ compression, how }) => compression === 'none' && how === 'sent')) {
+      note('layers were sent as the plain tars that they came as; --compression gzip makes them smaller')
+    }
     if (toStdout) return
     if (flags.json) return printJson({ manifestDigest, configDigest, original, layers })
     await printLine(`manifest ${manifestDigest}`)

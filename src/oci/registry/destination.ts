@@ -151,22 +151,11 @@ export class RegistryDestination implements ImageDestination {
   /** Has the registry take a blob over from another of its repositories. */
   async #mount(digest: string, from: string, subject: Subject, signal: AbortSignal): Promise<boolean> {
     const path = `blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from)}`
-    // Who may not read there gets an upload like everybody else, or a refusal: either way it is sent.
+    // Who may not read there gets a refusal, or an upload like everybody else, which is left to the registry to remove.
     const request = { method: 'POST', headers: { 'content-length': '0' }, allow: [403, 404], signal, subject } as const
     const answer = await this.#retry(signal, () => this.#request(path, request))
     discard(answer)
-    if (answer.response.statusCode === 202) await this.#cancel(answer, subject, signal)
     return answer.response.statusCode === 201
-  }
-
-  async #cancel({ response, url }: Answer, subject: Subject, signal: AbortSignal): Promise<void> {
-    try {
-      const location = this.#endpoint.locate(url, response.headers['location'], subject)
-      discard(await this.#endpoint.send(location, { method: 'DELETE', signal, subject }))
-    } catch {
-      // Registries remove what nobody goes on with.
-      signal.throwIfAborted()
-    }
   }
 
   async #request(path: string, request: EndpointRequest): Promise<Answer> {
