@@ -1,5 +1,5 @@
 /**
- * npm run bench [-- import mkfs decode]: figures beside those of the programs in PATH, on /dev/shm.
+ * npm run bench [-- decode mkfs import scan pull]: figures beside those of the programs in PATH, on /dev/shm.
  *
  * BENCH_DIRECTORY names another place; it takes 2 GB.
  */
@@ -10,6 +10,8 @@ import { compareDecoders } from './decode.ts'
 import { compareImports } from './import.ts'
 import { bytesOfFile, writeLayer } from './material.ts'
 import { compareMkfs } from './mkfs.ts'
+import { comparePulls } from './pull.ts'
+import { compareScans } from './scan.ts'
 
 const wanted = process.argv.slice(2)
 const wants = (name: string): boolean => wanted.length === 0 || wanted.includes(name)
@@ -17,10 +19,12 @@ const directory = mkdtempSync(join(process.env['BENCH_DIRECTORY'] ?? '/dev/shm',
 const composefs = `node ${fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))}`
 const layer = join(directory, 'layer.tar')
 try {
-  if (wants('import') || wants('decode')) await writeLayer(layer)
+  if (wanted.length !== 1 || !wants('mkfs')) await writeLayer(layer)
   if (wants('decode')) await compareDecoders(bytesOfFile(layer))
   if (wants('mkfs')) await compareMkfs(directory, composefs)
   if (wants('import')) await compareImports(directory, composefs, layer)
+  if (wants('scan')) await compareScans(directory, composefs, layer)
+  if (wants('pull')) await comparePulls(directory, composefs, layer)
 } finally {
   rmSync(directory, { recursive: true, force: true })
 }

@@ -1,10 +1,12 @@
 /** The files the demonstration packs: packages that are installed beside this one. */
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { type Pack, pack } from 'tar-stream'
 
 /** Where everything comes from. */
-const modules = new URL('../../node_modules/', import.meta.url).pathname
+const modules = join(dirname(createRequire(import.meta.url).resolve('commander')), '..', '/')
 
 const directory = { type: 'directory', mode: 0o755, mtime: new Date(0) } as const
 

@@ -5,7 +5,7 @@
  */
 import { fromLatin1, printable } from '../bytes.ts'
 import { inodeType } from '../tree/diff-inode.ts'
-import type { Change, Difference, Time } from '../tree/difference.ts'
+import type { Change, Difference, Mtime } from '../tree/difference.ts'
 import type { LeafContent } from '../tree/inode.ts'
 
 const whatWidth = 16
@@ -53,7 +53,7 @@ const deviceText = (device: number): string =>
   `${(device >>> 8) & 0xfff}:${(device & 0xff) | ((device >>> 12) & 0xfff00)}`
 
 /** Negative seconds with a fraction above them, as a dumpfile has it. */
-const timeText = ({ mtime, mtimeNsec }: Time): string => `${mtime}.${mtimeNsec.toString().padStart(9, '0')}`
+const timeText = ({ mtime, mtimeNsec }: Mtime): string => `${mtime}.${mtimeNsec.toString().padStart(9, '0')}`
 
 function bytesText(bytes: Buffer | undefined): string {
   if (bytes === undefined) return 'none'

@@ -3,24 +3,29 @@
  *
  * @packageDocumentation
  */
-import { bytesOf, printable } from '../bytes.ts'
+import { existsSync } from 'node:fs'
+import { type ByteString, bytesOf, printable, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import { escapeField } from '../streams/dumpfile-escape.ts'
 import { dumpfileLine } from '../streams/dumpfile-writer.ts'
 import type { FileSystem, WalkItem } from '../tree/filesystem.ts'
 import type { Inode, LeafContent } from '../tree/inode.ts'
 import { components } from '../tree/path.ts'
+import { inodes } from '../tree/transform.ts'
 
 /**
  * The lines of `composefs ls`: `P/<tab>` for a directory, `P<tab>@ XX/REST` for an external file, `P<tab>-> TARGET` for
- * a symlink, and the path alone for the rest.
+ * a symlink, and the path alone for the rest. Spaces in paths stand as they are.
+ *
+ * @param bareLinks print of a hardlink but the first name the path alone, as the C tool does
  */
-export function listing(fileSystem: FileSystem, filter: readonly string[]): string {
-  const wanted = new Set(filter.map((name) => bytesOf(name)))
+export function listing(fileSystem: FileSystem, bareLinks = false): string {
   let text = ''
-  for (const { path, inode } of items(fileSystem)) {
-    if (path === '/' || (wanted.size > 0 && !wanted.has(path.split('/', 2)[1] as never))) continue
-    text += `${escapeField(path)}${detail(inode)}\n`
+  for (const item of fileSystem.walk()) {
+    const { path } = item
+    if (path === '/') continue
+    const details = item.kind === 'inode' ? detail(item.inode) : bareLinks ? '' : detail(item.leaf)
+    text += `${escapeField(path).replaceAll('\\x20', ' ')}${details}\n`
   }
   return text
 }
@@ -67,13 +72,24 @@ function find(fileSystem: FileSystem, given: string): { path: string; inode: Ino
   throw new ComposefsError('ERR_NOT_FOUND', 'the image has no such path', { path: printable(bytesOf(given)) })
 }
 
-function backingPath(content: LeafContent): string | undefined {
-  if (content.type !== 'external' || content.path === null) return undefined
-  return content.path ?? content.id?.path
+/** Below the object store, of all external files that say where they are: sorted, each once. */
+export function backingPaths(fileSystems: readonly FileSystem[]): ByteString[] {
+  const paths = new Set<ByteString>()
+  for (const fileSystem of fileSystems) {
+    for (const inode of inodes(fileSystem)) {
+      const path = inode.kind === 'leaf' ? backingPath(inode.content) : undefined
+      if (path !== undefined) paths.add(path)
+    }
+  }
+  return [...paths].sort()
 }
 
-function* items(fileSystem: FileSystem): Generator<{ path: string; inode: Inode }, void, undefined> {
-  for (const item of fileSystem.walk()) {
-    yield { path: item.path, inode: item.kind === 'inode' ? item.inode : item.leaf }
-  }
+/** Whether there is something at a path below a directory. */
+export function isBelow(directory: string, path: ByteString): boolean {
+  return existsSync(Buffer.concat([Buffer.from(`${directory}/`), toBuffer(path)]))
+}
+
+function backingPath(content: LeafContent): ByteString | undefined {
+  if (content.type !== 'external' || content.path === null) return undefined
+  return content.path ?? (content.id?.path as ByteString | undefined)
 }

@@ -6,11 +6,9 @@
  */
 import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
-import { ComposefsError } from '../errors.ts'
 import { exitStatus, note } from './output.ts'
 import { makeProgram } from './program.ts'
-
-const usageErrors: ReadonlySet<string> = new Set(['ERR_ARGUMENT', 'ERR_DIGEST_SYNTAX'])
+import { describeError, isUsageError, run } from './run.ts'
 
 /**
  * Reports an error once and sets the exit status: 2 for wrong usage, 130 after Ctrl-C, for everything else 1 or what the
@@ -21,42 +19,18 @@ function report(error: unknown): void {
     process.exitCode = error.exitCode === 0 ? 0 : 2
     return
   }
-  const { code, message } = describe(error)
-  process.exitCode = usageErrors.has(code) ? 2 : code === 'ERR_INTERRUPTED' ? 130 : exitStatus.failure
+  const { code, message } = describeError(error)
+  process.exitCode = isUsageError(error) ? 2 : code === 'ERR_INTERRUPTED' ? 130 : exitStatus.failure
   note(`Error: ${message} [${code}]`)
   if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`)
   if (process.env['NODE_DEBUG']?.includes('composefs')) console.error(error)
-}
-
-function describe(error: unknown): { code: string; message: string } {
-  if (error instanceof ComposefsError) return error
-  const { name, message, code } = error as NodeJS.ErrnoException
-  return { code: typeof code === 'string' ? code : name, message: message.split('\n')[0]! }
 }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
 
-// The reader of a pipe may leave (`| head`): nobody is left to tell.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') report(error)
-  process.exit()
-})
-
-// A promise that is never settled would end the process with success in the middle of its work.
-let settled = false
-process.on('exit', () => {
-  if (settled || process.exitCode !== undefined) return
-  note('Error: the work stopped before its end [ERR_STREAM_ORDER]')
-  process.exitCode = 1
-})
-
-try {
+await run(async () => {
   const program = await makeProgram(version, process.argv.slice(2))
   await program.parseAsync()
-} catch (error) {
-  if ((error as NodeJS.ErrnoException | undefined)?.code !== 'EPIPE') report(error)
-} finally {
-  settled = true
-}
+}, report)

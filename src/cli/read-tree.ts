@@ -9,14 +9,13 @@ import type { Command } from 'commander'
 import { composefsMagic, type ErofsVersion, erofsMagic, superblockOffset } from '../erofs/format.ts'
 import { readImage } from '../erofs/index.ts'
 import { ComposefsError, type ErrorCode } from '../errors.ts'
-import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
+import type { Algorithm } from '../fsverity/object-id.ts'
 import { imageTree, type OpenedConfig, openConfig, openImage, resolveConfig } from '../oci/image.ts'
 import { DigestStore } from '../repository/digest-store.ts'
 import type { Repository } from '../repository/repository.ts'
 import { directoryTree } from '../sources/tree.ts'
 import { readDumpfile } from '../streams/dumpfile-reader.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
-import { inodes } from '../tree/transform.ts'
 import { globals, hashWithoutRepository, withRepository } from './context.ts'
 import { type TreeFlags, treeOptionsOf } from './options.ts'
 
@@ -64,17 +63,6 @@ export async function readTree(
 
 /** Whether a name is that of a directory on disk. */
 export const isDirectory = (name: string): boolean => statSync(name, { throwIfNoEntry: false })?.isDirectory() === true
-
-/** The hash that names the objects of a tree, if it has any. */
-export function objectAlgorithm(fileSystem: FileSystem): Algorithm | undefined {
-  for (const inode of inodes(fileSystem)) {
-    if (inode.kind !== 'leaf' || inode.content.type !== 'external') continue
-    const { id, path } = inode.content
-    const object = id ?? ObjectId.fromPath(path ?? '')
-    if (object !== undefined) return object.algorithm
-  }
-  return undefined
-}
 
 function treeOf(name: string, bytes: Buffer): NamedTree {
   const has = (offset: number, magic: number): boolean =>

@@ -10,7 +10,7 @@ import { joinName } from './xattr-names.ts'
 const maxNameSize = 255
 
 /** One entry: as it is stored, and under the name that the mounted tree shows, if it shows it. */
-interface StoredXattr {
+export interface StoredXattr {
   readonly full: ByteString
   readonly shown: Xattr | undefined
   readonly value: Buffer
@@ -40,27 +40,46 @@ export class XattrReader {
   /** @throws {@link ComposefsError} `ERR_EROFS_INVALID`. */
   read(inode: StoredInode): InodeXattrs {
     if (inode.xattrSize === 0) return none
-    const { image, view, xattrOrigin } = this.#source
-    const { nid } = inode
-    const end = inode.xattrAt + inode.xattrSize
-    const references = inode.xattrAt + xattrHeaderSize
-    const entries = references + 4 * image[inode.xattrAt + 4]!
-    if (entries > end) throw damaged('its references to shared xattrs do not fit', { nid, offset: inode.xattrAt })
-
+    const list = this.list(inode)
+    const { references, entries } = this.#areaOf(inode)
+    const own = list.length - (entries - references) / 4
     let metacopy: Buffer | undefined
     let redirect: Buffer | undefined
+    let inline = false
     const shown: Xattr[] = []
-    const add = (xattr: StoredXattr): void => {
+    list.forEach((xattr, i) => {
       if (xattr.full === metacopyName) metacopy ??= xattr.value
       else if (xattr.full === redirectName) redirect ??= xattr.value
-      else if (xattr.shown !== undefined) shown.push(xattr.shown)
+      else if (xattr.shown !== undefined) {
+        shown.push(xattr.shown)
+        if (i < own) inline = true
+      }
+    })
+    const key = inline ? '' : this.#source.image.toString('latin1', references, entries)
+    let set = inline || shown.length === 0 ? undefined : this.#sets.get(key)
+    if (set === undefined) {
+      set = Xattrs.of(shown.reverse())
+      if (!inline) this.#sets.set(key, set)
     }
-    // The kernel looks at these before the shared ones, and takes the first of a name that it finds.
+    return { shown: set, metacopy, redirect }
+  }
+
+  /**
+   * All of an inode in the order in which the kernel looks at them, taking the first of a name that it finds: its own,
+   * then those of the shared table.
+   *
+   * @throws {@link ComposefsError} `ERR_EROFS_INVALID`.
+   */
+  list(inode: StoredInode): StoredXattr[] {
+    const list: StoredXattr[] = []
+    if (inode.xattrSize === 0) return list
+    const { image, view, xattrOrigin } = this.#source
+    const { nid } = inode
+    const { references, entries, end } = this.#areaOf(inode)
     for (let at = entries; at < end; ) {
-      add(this.#entry(at, end, nid))
+      list.push(this.#entry(at, end, nid))
       at += roundUp(xattrEntrySize + image[at]! + view.getUint16(at + 2, true), 4)
     }
-    const inline = shown.length > 0
     for (let at = references; at < entries; at += 4) {
       const sharedAt = xattrOrigin + 4 * view.getUint32(at, true)
       let xattr = this.#shared.get(sharedAt)
@@ -68,15 +87,18 @@ export class XattrReader {
         xattr = this.#entry(sharedAt, image.length, nid)
         this.#shared.set(sharedAt, xattr)
       }
-      add(xattr)
+      list.push(xattr)
     }
-    const key = inline ? '' : image.toString('latin1', references, entries)
-    let set = inline || shown.length === 0 ? undefined : this.#sets.get(key)
-    if (set === undefined) {
-      set = Xattrs.of(shown.reverse())
-      if (!inline) this.#sets.set(key, set)
-    }
-    return { shown: set, metacopy, redirect }
+    return list
+  }
+
+  /** Where the references to the shared table begin, the inode's own entries, and where those end. */
+  #areaOf({ nid, xattrAt, xattrSize }: StoredInode): { references: number; entries: number; end: number } {
+    const end = xattrAt + xattrSize
+    const references = xattrAt + xattrHeaderSize
+    const entries = references + 4 * this.#source.image[xattrAt + 4]!
+    if (entries > end) throw damaged('its references to shared xattrs do not fit', { nid, offset: xattrAt })
+    return { references, entries, end }
   }
 
   #entry(at: number, limit: number, nid: number): StoredXattr {

@@ -9,6 +9,7 @@ import type { Repository } from '../repository/repository.ts'
 import { importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
 import { type Descriptor, layerCompression } from './manifest.ts'
 import { layerStream } from './names.ts'
+import { inParallel } from './parallel.ts'
 import type { ImageSource } from './source.ts'
 
 /** A layer that an image consists of. */
@@ -100,28 +101,9 @@ export class LayerPuller {
     })
   }
 
-  async #fetchAll(missing: WantedLayer[]): Promise<void> {
-    const { parallel = defaultParallel, signal: outer } = this.#options
-    const stop = new AbortController()
-    const signal = outer === undefined ? stop.signal : AbortSignal.any([outer, stop.signal])
-    const queue = missing.values()
-    let failed: { error: unknown } | undefined
-    const work = async (): Promise<void> => {
-      // All workers draw from one queue.
-      for (const layer of queue) {
-        try {
-          signal.throwIfAborted()
-          await this.#fetch(layer, signal)
-        } catch (error) {
-          failed ??= { error }
-          stop.abort()
-          return
-        }
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(Math.max(1, parallel), missing.length) }, work))
-    outer?.throwIfAborted()
-    if (failed !== undefined) throw failed.error
+  #fetchAll(missing: WantedLayer[]): Promise<void> {
+    const { parallel = defaultParallel, signal } = this.#options
+    return inParallel(missing, parallel, signal, (layer, signal) => this.#fetch(layer, signal))
   }
 
   async #fetch(wanted: WantedLayer, signal: AbortSignal): Promise<void> {

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { closeSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
+import { closeSync, fchmodSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
@@ -31,6 +31,8 @@ export interface ObjectStats {
 export interface ObjectDirectoryOptions {
   /** Default: `wanted`, that is fs-verity wherever the file system offers it. */
   readonly verity?: VerityPolicy
+  /** Permission bits of new objects, whatever the umask. Default: 0644 less the umask. */
+  readonly mode?: number
   /** Called before anything is written; throws to forbid it. */
   readonly beforeWrite?: () => void
 }
@@ -62,6 +64,7 @@ export class ObjectDirectory implements ObjectStore {
   /** Counted from zero at each opening. */
   readonly stats: ObjectStats = { newObjects: 0, newBytes: 0, presentObjects: 0, replacedObjects: 0 }
   readonly #verity: VerityKeeper
+  readonly #mode: number | undefined
   readonly #beforeWrite: () => void
   readonly #known = new Set<string>()
   readonly #directories = new Set<string>()
@@ -73,6 +76,7 @@ export class ObjectDirectory implements ObjectStore {
     this.path = path
     this.algorithm = algorithm
     this.#verity = new VerityKeeper(algorithm, options.verity ?? 'wanted')
+    this.#mode = options.mode
     this.#beforeWrite = options.beforeWrite ?? (() => {})
     this.#receiver = {
       algorithm,
@@ -197,6 +201,12 @@ export class ObjectDirectory implements ObjectStore {
   }
 
   #begin(): TemporaryFile {
+    const file = this.#beginFile()
+    if (this.#mode !== undefined) fchmodSync(file.fd, this.#mode)
+    return file
+  }
+
+  #beginFile(): TemporaryFile {
     this.#temporaries ??= new TemporaryFiles(this.path, temporaryObjectPrefix)
     this.#makeDirectory('')
     try {

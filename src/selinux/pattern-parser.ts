@@ -53,6 +53,7 @@ function asOurs(error: unknown, text: ByteString): unknown {
 class PatternParser {
   readonly #cursor: PatternCursor
   readonly #dot: ByteSet
+  readonly #names = new Set<string>()
   #foldsCase = false
   #dotIsAll = false
 
@@ -187,7 +188,10 @@ class PatternParser {
       if (!ahead && maxWidth(part) > maxLookBehind) cursor.unsupported('a look-behind of no fixed length')
       return { kind: 'look', ahead, negative, part }
     }
-    if (!cursor.sees('?') || cursor.match(groupName) !== null) return this.#scope()
+    const name = cursor.match(groupName)?.[1]
+    if (name !== undefined && this.#names.has(name)) cursor.unsupported(`two groups named ${name}`)
+    if (name !== undefined) this.#names.add(name)
+    if (name !== undefined || !cursor.sees('?')) return this.#scope()
     const [, on = '', off = '', end] = cursor.match(flagLetters) ?? cursor.refuse('(? with something unknown')
     if (end === ')') {
       if (on + off === '') cursor.refuse('a repetition of nothing')

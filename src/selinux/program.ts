@@ -89,8 +89,8 @@ export class Program {
 
   #emit(state: State): number {
     if (this.states.length >= this.#limit) {
-      throw new ComposefsError('ERR_LIMIT', 'the regular expressions of the SELinux policy are too large', {
-        expected: `at most ${this.#limit} states`,
+      const what = `the regular expressions of the SELinux policy have over ${this.#limit} states`
+      throw new ComposefsError('ERR_LIMIT', what, {
         hint: 'repeat less in {braces}, or raise the limit (maxStates)',
       })
     }

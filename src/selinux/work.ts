@@ -19,8 +19,7 @@ export class WorkBudget {
   spend(steps: number): void {
     this.#spent += steps
     if (this.#spent <= this.#limit) return
-    throw new ComposefsError('ERR_LIMIT', 'matching paths with the SELinux policy takes too long', {
-      expected: `at most ${this.#limit} steps`,
+    throw new ComposefsError('ERR_LIMIT', `matching paths with the SELinux policy takes over ${this.#limit} steps`, {
       hint: 'some regular expression of its file_contexts is too expensive; raise the limit (maxSteps) if it must be',
     })
   }

@@ -6,4 +6,4 @@
 export { scanDirectory } from './directory.ts'
 export type { MountRule } from './mounts.ts'
 export type { ScanOptions } from './scan.ts'
-export { type DirectoryProfile, type DirectoryTreeOptions, directoryProfiles, directoryTree } from './tree.ts'
+export { type DirectoryProfile, type DirectoryTreeOptions, directoryProfiles, directoryTree, scanTree } from './tree.ts'

@@ -23,8 +23,12 @@ import { changed, replaced } from './scan-error.ts'
 export interface ScanOptions {
   /** What becomes of other file systems that are mounted below. Default `refuse`. */
   readonly oneFileSystem?: MountRule
-  /** Which extended attributes are read; `none` needs no native package. Default `all`. */
-  readonly xattrs?: XattrFilter | 'none'
+  /** Which extended attributes are read: `user` those of users alone; `none` needs no native package. Default `all`. */
+  readonly xattrs?: XattrFilter | 'user' | 'none'
+  /** Whether names of one inode share it; if not, each gets a file of its own with the same contents. Default true. */
+  readonly hardlinks?: boolean
+  /** Whether character and block devices are there. Default true. */
+  readonly devices?: boolean
   /** Drop the fractions of times. Default false. */
   readonly wholeSeconds?: boolean
   /** How many directories may be open at a time; those of deeper trees are opened again. From 1, default 64. */
@@ -38,7 +42,8 @@ interface KnownLeaf {
   readonly ctimeNsec: number
 }
 
-const { S_IFREG, S_IFDIR, S_IFLNK } = constants
+const { S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK } = constants
+const xattrRules = { ...xattrFilters, user: (name: ByteString) => name.startsWith('user.'), none: undefined }
 const noBytes: readonly Buffer[] = []
 const end: EntryRecord = { kind: 'end', padding: Buffer.alloc(0) }
 
@@ -66,7 +71,7 @@ export class DirectoryScan {
     this.#prefix = bytesOf(top.replace(/\/+$/, ''))
     this.#options = options
     this.#take = take
-    this.#keeps = xattrs === 'none' ? undefined : xattrFilters[xattrs]
+    this.#keeps = xattrRules[xattrs]
     this.#directories = new OpenDirectories(openDirectories)
   }
 
@@ -85,6 +90,7 @@ export class DirectoryScan {
           directories.leave()
           continue
         }
+        if (this.#options.devices === false && (listed.type === S_IFCHR || listed.type === S_IFBLK)) continue
         if (listed.type === S_IFDIR) yield this.#directory(directory, listed)
         else yield* this.#leaf(directory, listed)
         yield end
@@ -140,7 +146,7 @@ export class DirectoryScan {
       const stat = settledStatOf(fd, place)
       const type = typeOf(stat)
       if (type !== listed.type) throw replaced(place)
-      const hardlinkTo = this.#knownAs(path, stat, place)
+      const hardlinkTo = this.#options.hardlinks === false ? undefined : this.#knownAs(path, stat, place)
       if (hardlinkTo !== undefined) {
         yield this.#entry(path, stat, { hardlinkTo })
         return

@@ -73,17 +73,25 @@ export async function directoryTree(
 ): Promise<FileSystem> {
   const { profile = 'container-root', bootable = false, signal } = options
   const rules: DirectoryRules & DirectoryTreeOptions = { ...directoryProfiles[profile], ...options }
-  const fileSystem = await storeTree(path, store, rules, signal)
+  const fileSystem = await scanTree(path, store, rules, signal)
   transformForOci(fileSystem, rules)
   if (bootable) transformForBoot(fileSystem, { directory: path })
   return fileSystem
 }
 
 /**
- * The same tree as `pipeline(scanDirectory(path), new ContentSplitter(), new ObjectWriter(store), new TreeSink({
- * whiteouts: false }))` makes, in half the time.
+ * Scans a directory and stores its contents, and leaves the tree as it is on disk: what `pipeline(scanDirectory(path),
+ * new ContentSplitter(), new ObjectWriter(store), new TreeSink({ whiteouts: false }))` makes, in half the time.
+ *
+ * @param signal ends the scan; the promise rejects with an `AbortError`
+ * @throws {@link ComposefsError} the codes of `scanDirectory` and of the store
  */
-async function storeTree(path: string, store: ObjectStore, options: ScanOptions, signal: AbortSignal | undefined) {
+export async function scanTree(
+  path: string,
+  store: ObjectStore,
+  options: ScanOptions = {},
+  signal?: AbortSignal,
+): Promise<FileSystem> {
   const merger = new LayerMerger({ whiteouts: false })
   const writer = new BatchWriter(store, (entry, content) => merger.add(entry, content))
   try {
@@ -94,6 +102,7 @@ async function storeTree(path: string, store: ObjectStore, options: ScanOptions,
       signal?.throwIfAborted()
     }
     await writer.finish()
+    signal?.throwIfAborted()
   } finally {
     await writer.close()
   }

@@ -29,7 +29,7 @@ class Batch<Item> {
  * next is filled; then they are stored here, and the items handed on. There is one promise a batch, none a body.
  */
 export class DigestBatches<Item> {
-  readonly #thread: DigestThread
+  readonly #thread: () => DigestThread | undefined
   readonly #store: ObjectStore
   readonly #emit: (item: Item, ids: readonly ObjectId[]) => void
   readonly #free: Batch<Item>[] = []
@@ -38,8 +38,15 @@ export class DigestBatches<Item> {
   #batch = new Batch<Item>()
   #made = 1
 
-  /** @param emit takes each item, and the ids of the bodies of its batch by the numbers that {@link add} gave */
-  constructor(thread: DigestThread, store: ObjectStore, emit: (item: Item, ids: readonly ObjectId[]) => void) {
+  /**
+   * @param thread asked for when a batch is full; where there is none, the store computes the ids
+   * @param emit takes each item, and the ids of the bodies of its batch by the numbers that {@link add} gave
+   */
+  constructor(
+    thread: () => DigestThread | undefined,
+    store: ObjectStore,
+    emit: (item: Item, ids: readonly ObjectId[]) => void,
+  ) {
     this.#thread = thread
     this.#store = store
     this.#emit = emit
@@ -56,17 +63,30 @@ export class DigestBatches<Item> {
 
   /** Takes a copy of a body, for which there must be room. Answers its number in the batch. */
   add(chunks: readonly Uint8Array[], size: number): number {
-    const batch = this.#batch
+    const { bytes, used } = this.#batch
+    let at = used
     for (const chunk of chunks) {
-      batch.bytes.set(chunk, batch.used)
-      batch.used += chunk.length
+      bytes.set(chunk, at)
+      at += chunk.length
     }
-    return batch.lengths.push(size) - 1
+    return this.addReserved(size)
+  }
+
+  /** Memory for the next body, for which there must be room. It counts once {@link addReserved} says so. */
+  reserve(size: number): Buffer {
+    const { bytes, used } = this.#batch
+    return bytes.subarray(used, used + size)
+  }
+
+  /** Takes what was written into the reserved memory as a body. Answers its number in the batch. */
+  addReserved(size: number): number {
+    this.#batch.used += size
+    return this.#batch.lengths.push(size) - 1
   }
 
   /** Sends the batch off and begins another; settles once there is room for that. Throws what the store throws. */
   async next(): Promise<void> {
-    this.#send()
+    this.#send(this.#thread())
     let batch = this.#free.pop()
     if (batch === undefined && this.#made < maxBatches) {
       batch = new Batch()
@@ -81,13 +101,14 @@ export class DigestBatches<Item> {
 
   /** Stores and hands on all that is left. */
   async finish(): Promise<void> {
-    this.#send()
+    // What is left is less than a batch, and not worth a thread.
+    this.#send(undefined)
     while (this.#sent.length > 0) await this.#settleOldest()
   }
 
-  #send(): void {
+  #send(thread: DigestThread | undefined): void {
     const batch = this.#batch
-    batch.ids = batch.lengths.length === 0 ? undefined : this.#thread.digest(batch.memory, batch.lengths)
+    batch.ids = batch.lengths.length === 0 ? undefined : thread?.digest(batch.memory, batch.lengths)
     // Looked at when its turn comes; that may be never, where something else fails before.
     batch.ids?.catch(() => {})
     this.#sent.push(batch)
@@ -98,10 +119,12 @@ export class DigestBatches<Item> {
     // Where the thread has failed, the store computes them itself.
     const digests = await batch.ids?.catch(() => undefined)
     let at = 0
-    const ids = batch.lengths.map((length, i) => {
+    const ids: ObjectId[] = []
+    for (const [i, length] of batch.lengths.entries()) {
       at += length
-      return this.#store.put(batch.bytes.subarray(at - length, at), digests?.[i]) as ObjectId
-    })
+      const id = this.#store.put(batch.bytes.subarray(at - length, at), digests?.[i])
+      ids.push(id instanceof Promise ? await id : id)
+    }
     for (const item of batch.items) this.#emit(item, ids)
     batch.items.length = 0
     batch.lengths.length = 0

@@ -183,10 +183,14 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
       this.#bytes = Number.NEGATIVE_INFINITY
       return undefined
     }
-    this.#batches = new DigestBatches(this.#thread, this.#store, (item, ids) => {
-      if ('kind' in item) this.push(item)
-      else this.push(complete(item, ids))
-    })
+    this.#batches = new DigestBatches(
+      () => this.#thread,
+      this.#store,
+      (item, ids) => {
+        if ('kind' in item) this.push(item)
+        else this.push(complete(item, ids))
+      },
+    )
     return this.#batches
   }
 

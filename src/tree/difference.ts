@@ -11,8 +11,8 @@ import type { Seconds } from './stat.ts'
 /** What an inode is, wherever its contents are. */
 export type InodeType = 'file' | 'directory' | 'symlink' | 'character-device' | 'block-device' | 'fifo' | 'socket'
 
-/** A point in time. */
-export interface Time {
+/** A modification time. */
+export interface Mtime {
   readonly mtime: Seconds
   readonly mtimeNsec: number
 }
@@ -23,7 +23,7 @@ export type Change =
   | { readonly what: 'type'; readonly a: InodeType; readonly b: InodeType }
   /** `nlink` is a link count that the names do not explain: dumpfiles and images of versions 0 and 1 may claim any. */
   | { readonly what: 'mode' | 'uid' | 'gid' | 'size' | 'rdev' | 'nlink'; readonly a: number; readonly b: number }
-  | { readonly what: 'mtime'; readonly a: Time; readonly b: Time }
+  | { readonly what: 'mtime'; readonly a: Mtime; readonly b: Mtime }
   /** A value is undefined where the attribute is missing. */
   | {
       readonly what: 'xattr'

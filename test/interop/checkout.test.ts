@@ -4,16 +4,28 @@
  * COMPOSEFS_SEED chooses other trees than the usual ones.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readImage, writeImage } from '../../src/erofs/index.ts'
 import { fsverityDigest } from '../../src/fsverity/index.ts'
-import { ObjectDirectory, Repository } from '../../src/repository/index.ts'
+import { DigestStore, ObjectDirectory, Repository } from '../../src/repository/index.ts'
 import { checkoutTree, type NotRestored } from '../../src/sinks/index.ts'
+import { directoryTree } from '../../src/sources/index.ts'
 import { readDumpfile } from '../../src/streams/dumpfile-reader.ts'
-import { bytesOf, diffTrees, type FileSystem, inodes, Leaf } from '../../src/tree/index.ts'
+import { bytesOf, diffTrees, type FileSystem, inodes, inodeType, Leaf } from '../../src/tree/index.ts'
+import { treeWith } from '../support/checkout-tree.ts'
 import { compileInto } from '../support/compiled.ts'
 import { Random } from '../support/random.ts'
 import { randomDumpfile } from '../support/random-dumpfile.ts'
@@ -124,6 +136,51 @@ describe.skipIf(!root || requireTools('mkcomposefs').skip)('mkcomposefs', () => 
   })
 })
 
+describe.skipIf(!root)('our own scan', () => {
+  test('of a checkout gives the same image, with its hardlinks', async () => {
+    const objects = new ObjectDirectory(join(directory, 'scanned-objects'), 'sha256')
+    let [same, groups] = [0, 0]
+    for (let seed = firstSeed; seed < firstSeed + count; seed++) {
+      const tree = restorable(randomTree(seed, objects))
+      const path = join(directory, `scanned-${seed}`)
+      const { notRestored, links } = await checkoutTree(tree, objects, path)
+      expect(notRestored, `seed ${seed}`).toEqual([])
+      const found = await directoryTree(path, new DigestStore('sha256'), { profile: 'raw' })
+      expect([...diffTrees(tree, found)], `seed ${seed}`).toEqual([])
+      for (const version of [0, 1, 2] as const) {
+        const [ours, theirs] = [tree, found].map((tree) => writeImage(tree, { version }))
+        expect(theirs!.equals(ours!), `seed ${seed}, version ${version}`).toBe(true)
+      }
+      same++
+      groups += links
+      rmSync(path, { recursive: true })
+    }
+    console.info(
+      `${same} random trees with ${groups} hardlinks: the same images of versions 0, 1 and 2 after a checkout and a scan`,
+    )
+    expect(groups).toBeGreaterThan(10)
+  })
+})
+
+/** Without what no file system keeps: modes of symlinks, odd times, owners that mean nobody, attributes of no kind. */
+function restorable(tree: FileSystem): FileSystem {
+  for (const inode of inodes(tree)) {
+    const { stat } = inode
+    const type = inodeType(inode)
+    const known = type === 'file' || type === 'directory' ? /^(?:user|trusted|security)\../ : /^(?:trusted|security)\../
+    inode.stat = {
+      ...stat,
+      mode: type === 'symlink' ? 0o777 : stat.mode,
+      uid: stat.uid % 0xffffffff,
+      gid: stat.gid % 0xffffffff,
+      mtime: Number(stat.mtime) % 2 ** 32,
+      xattrs: stat.xattrs.filter((name) => known.test(name)).filter((name) => stat.xattrs.get(name)!.length < 200),
+    }
+    if (inode instanceof Leaf) inode.nlink = undefined
+  }
+  return tree
+}
+
 /** The names of each leaf that has several. */
 function namesByInode(tree: FileSystem): string[][] {
   const names = new Map<Leaf, string[]>()
@@ -154,6 +211,39 @@ describe.skipIf(!root || skipRealImage())('a real image', () => {
       status: 0,
       report: `${result.inodes + result.links} inodes compared, 0 differ`,
     })
+  })
+})
+
+describe.skipIf(!root || requireTools('mkfs.xfs', 'mount').skip)('a file system with reflinks', () => {
+  test('holds contents once, verified all the same', async () => {
+    const image = join(directory, 'xfs.img')
+    const mount = join(directory, 'xfs')
+    execFileSync('truncate', ['-s', '320M', image])
+    execFileSync('mkfs.xfs', ['-q', '-m', 'reflink=1', image])
+    mkdirSync(mount)
+    execFileSync('mount', ['-o', 'loop', image, mount])
+    try {
+      const objects = new ObjectDirectory(join(mount, 'objects'), 'sha256')
+      const size = 30_000_000
+      const content = { type: 'external', size, id: objects.put(Buffer.alloc(size, 'x')) } as const
+      const tree = treeWith({ '/a': content, '/b': content, '/empty': { type: 'inline', bytes: Buffer.alloc(0) } })
+      execFileSync('sync', ['-f', mount])
+      const free = (): number => statfsSync(mount).bfree * statfsSync(mount).bsize
+      const before = free()
+      const result = await checkoutTree(tree, objects, join(mount, 'target'))
+      execFileSync('sync', ['-f', mount])
+      expect(result).toMatchObject({ bytes: 2 * size, reflinkedBytes: 2 * size, notRestored: [] })
+      expect(before - free()).toBeLessThan(size / 10)
+      expect(readFileSync(join(mount, 'target/b')).equals(Buffer.alloc(size, 'x'))).toBe(true)
+      const copied = await checkoutTree(tree, objects, join(mount, 'copied'), { reflink: false })
+      expect(copied).toMatchObject({ bytes: 2 * size, reflinkedBytes: 0 })
+      writeFileSync(objects.pathOf(content.id), Buffer.alloc(size, 'y'))
+      const damaged = expect(checkoutTree(tree, objects, join(mount, 'damaged'))).rejects
+      await damaged.toMatchObject({ code: 'ERR_REPOSITORY_CORRUPT', path: join(mount, 'damaged/a') })
+      expect(readdirSync(join(mount, 'damaged'))).toEqual([])
+    } finally {
+      execFileSync('umount', [mount])
+    }
   })
 })
 

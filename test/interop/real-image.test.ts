@@ -23,9 +23,10 @@ import {
   type PublishedImage,
   parseConfig,
 } from '../../src/oci/index.ts'
-import { Repository } from '../../src/repository/index.ts'
+import { DigestStore, Repository } from '../../src/repository/index.ts'
+import { directoryTree } from '../../src/sources/index.ts'
 import { dumpfileText, readDumpfile } from '../../src/streams/index.ts'
-import type { FileSystem, XattrFilter } from '../../src/tree/index.ts'
+import { diffTrees, type FileSystem, type XattrFilter } from '../../src/tree/index.ts'
 import { Cfsctl, initOurs, run, wantBothFormats } from '../support/cfsctl.ts'
 import { digestOf, imageOf } from '../support/image-archive.ts'
 import { makeMemoryDirectory } from '../support/memory-directory.ts'
@@ -134,6 +135,15 @@ describe.skipIf(skip)('a real image', () => {
     for (const [name, found] of ids) expect(found, name).toEqual(first)
     expect(ids.size).toBe(6)
     console.info(`${realImageSize}, ${algorithm}: V0, V1, V2 = ${first!.join(' ')}`)
+  })
+
+  test.each(algorithms)('has the id of the flattened root as a directory, in every format, %s', async (algorithm) => {
+    const tree = await directoryTree(join(directory, 'rootfs'), new DigestStore(algorithm))
+    const repository = await open(algorithm, 'docker-archive through a pipe')
+    const layers = treeOf(repository)
+    await repository.close()
+    expect([...diffTrees(tree, layers)]).toEqual([])
+    expect(idsOf(algorithm, tree)).toEqual(idsOf(algorithm, layers))
   })
 
   test('has the bytes that mkcomposefs makes of the dumpfile', async () => {

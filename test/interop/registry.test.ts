@@ -15,8 +15,10 @@ import {
 import { Cfsctl, initOurs, run } from '../support/cfsctl.ts'
 import { compileInto } from '../support/compiled.ts'
 import { DockerRegistry, login, makeCa, type PrivateCa, TokenServer } from '../support/docker-registry.ts'
+import { imageOf } from '../support/image-archive.ts'
 import { randomImage, writeLayout } from '../support/random-images.ts'
 import { makeRealImage, skipRealImage } from '../support/real-image.ts'
+import { entry, tar } from '../support/tar.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { leftovers, temporaryRepository } from '../support/temporary-repository.ts'
 import { requireTools } from '../support/tools.ts'
@@ -68,6 +70,10 @@ beforeAll(async () => {
   if (skip) return
   directory = mkdtempSync(join(tmpdir(), 'composefs-registry-'))
   const at = (name: string) => join(directory, name)
+  mkdirSync(at('program'))
+  compileInto(at('program'))
+  // The program reads its version from there.
+  writeFileSync(at('program/package.json'), '{ "type": "module", "version": "0" }')
   ca = await makeCa(at('ca'))
   tokens = await TokenServer.start(ca)
   const storage = at('storage')
@@ -208,11 +214,8 @@ describe.skipIf(skipReal)('the real image', () => {
 })
 
 /** The command line as a child process would have it. */
-function command(at: string, ...args: string[]): string[] {
-  compileInto(at)
-  // The program reads its version from there.
-  writeFileSync(join(at, 'package.json'), '{ "type": "module", "version": "0" }')
-  return [join(at, 'src/cli/main.js'), ...args]
+function command(...args: string[]): string[] {
+  return [join(directory, 'program/src/cli/main.js'), ...args]
 }
 
 describe.skipIf(skipCfsctl)('cfsctl', () => {
@@ -227,7 +230,7 @@ describe.skipIf(skipCfsctl)('cfsctl', () => {
     const said = await run('sh', ['-c', script, 'sh', at, 'cfsctl', '--repo', theirs.path, 'oci', 'pull', image])
     const repository = await initOurs(join(at, 'ours'), 'sha512', 1)
     await repository.close()
-    const ours = await run('node', command(at, '--repo', join(at, 'ours'), 'oci', 'pull', image, '--progress', 'none'))
+    const ours = await run('node', command('--repo', join(at, 'ours'), 'oci', 'pull', image, '--progress', 'none'))
     // Theirs names the manifest stream as it was before the images were noted in it.
     const lines = (bytes: Buffer) => bytes.toString().replace(/^verity .*\n/m, '')
     expect(lines(ours)).toBe(lines(said))
@@ -240,13 +243,44 @@ describe.skipIf(skipCfsctl)('cfsctl', () => {
   })
 })
 
+describe.skipIf(skipCfsctl)('boot images of cfsctl', () => {
+  const directories = ['usr/', 'boot/', 'sysroot/'].map((name) => entry({ name, type: '5', mode: 0o755, mtime: 7 }))
+  const kernel = entry({ name: 'boot/kernel' }, 'k'.repeat(10_000))
+  const formats = [1, 2] as const
+  const cases = (['sha256', 'sha512'] as const).flatMap((hash) => formats.map((format) => [hash, format] as const))
+
+  test.each(cases)('are ours (%s, V%i)', async (hash, format) => {
+    const at = temporaryDirectory()
+    writeLayout(join(at, 'image'), imageOf([tar(...directories, kernel)]))
+    const image = `oci:${at}/image`
+    const theirs = await Cfsctl.init(join(at, 'theirs'), hash, format)
+    const ours = new Cfsctl(join(at, 'ours'))
+    await (await initOurs(ours.path, hash, format)).close()
+    const pullBoth = async (...more: string[]) => {
+      const args = ['oci', 'pull', '--bootable', image, 'x', ...more]
+      const said = [await theirs.run(...args), await run('node', command('--repo', ours.path, ...args))]
+      // Theirs names the manifest stream as it was before the images were noted in it.
+      return said.map((text) => String(text).replace(/^verity .*\n/m, ''))
+    }
+    const [their, our] = await pullBoth()
+    expect(our).toBe(their)
+    expect(our).toMatch(/^Boot image: [0-9a-f]+$/m)
+    const [inspected, expected] = [await ours.run('oci', 'inspect', 'x'), await theirs.run('oci', 'inspect', 'x')]
+    expect(JSON.parse(inspected)).toEqual(JSON.parse(expected))
+    const other = await theirs.run('--erofs-version', `${3 - format}`, 'oci', 'compute-id', '--bootable', 'x')
+    const [theirsFound, oursFound] = await pullBoth('--expected-digest', other.trim())
+    expect(oursFound).toBe(theirsFound)
+    expect(JSON.parse(await ours.run('fsck', '--json'))).toMatchObject({ ok: true })
+  })
+})
+
 describe.skipIf(skipTrace)('strace', () => {
   test('a pull makes no file outside the repository', async () => {
     const at = temporaryDirectory()
     const trace = join(at, 'trace')
     const image = `docker://${open.host}/${skipReal ? 'random/1' : 'real'}`
     const traced = ['-f', '-qq', '-e', 'trace=openat,creat', '-o', trace, 'node']
-    const args = command(at, '--repo', join(at, 'repo'), 'oci', 'pull', image, '--progress', 'none')
+    const args = command('--repo', join(at, 'repo'), 'oci', 'pull', image, '--progress', 'none')
     await run('strace', [...traced, ...args])
     const made = readFileSync(trace, 'latin1')
       .split('\n')

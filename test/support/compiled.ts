@@ -5,13 +5,27 @@ import ts from 'typescript'
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
 
-/** The library as JavaScript in a directory, for child processes that a test starts: `<directory>/src/…/*.js`. */
+/**
+ * The package as JavaScript in a directory, for child processes that a test starts: `<directory>/src/…/*.js`, and the
+ * examples and the demo beside it, which find the package by its name.
+ */
 export function compileInto(directory: string): void {
   symlinkSync(join(project, 'node_modules'), join(directory, 'node_modules'))
-  writeFileSync(join(directory, 'package.json'), '{ "type": "module", "version": "0.0.0" }')
-  for (const name of readdirSync(join(project, 'src'), { recursive: true, encoding: 'utf8' })) {
+  const { name, version, exports } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as {
+    name: string
+    version: string
+    exports: Record<string, string>
+  }
+  const places = Object.entries(exports).map(([key, place]) => [key, place.replace('./dist/', './src/')])
+  const description = { name, version, type: 'module', exports: Object.fromEntries(places) }
+  writeFileSync(join(directory, 'package.json'), JSON.stringify(description))
+  for (const room of ['src', 'examples', 'demo']) compileRoom(room, directory)
+}
+
+function compileRoom(room: string, directory: string): void {
+  for (const name of readdirSync(join(project, room), { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.ts')) continue
-    const { outputText } = ts.transpileModule(readFileSync(join(project, 'src', name), 'utf8'), {
+    const { outputText } = ts.transpileModule(readFileSync(join(project, room, name), 'utf8'), {
       compilerOptions: {
         target: ts.ScriptTarget.ES2023,
         module: ts.ModuleKind.ESNext,
@@ -19,7 +33,7 @@ export function compileInto(directory: string): void {
         verbatimModuleSyntax: true,
       },
     })
-    const path = join(directory, 'src', name.replace(/\.ts$/, '.js'))
+    const path = join(directory, room, name.replace(/\.ts$/, '.js'))
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, outputText)
   }

@@ -305,7 +305,9 @@ function reply(
 }
 
 function status(response: ServerResponse, code: number, name: string): unknown {
-  const body = JSON.stringify({ errors: [{ code: name, message: name.toLowerCase() }] })
+  const body = JSON.stringify({
+    errors: [{ code: name, message: `${name.toLowerCase()}, but you sent ${response.req.headers.authorization}` }],
+  })
   return reply(response, code, { 'content-type': 'application/json' }, body)
 }
 

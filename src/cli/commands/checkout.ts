@@ -6,9 +6,10 @@ import type { CheckoutResult } from '../../sinks/checkout.ts'
 import { checkoutTree } from '../../sinks/directory-sink.ts'
 import type { NotRestored } from '../../sinks/restore-stat.ts'
 import { withRepository } from '../context.ts'
+import { objectAlgorithm } from '../object-algorithm.ts'
 import { type TreeFlags, treeOptions } from '../options.ts'
 import { binarySize, note, printJson } from '../output.ts'
-import { isDirectory, objectAlgorithm, readTree, treeArgument } from '../read-tree.ts'
+import { isDirectory, readTree, treeArgument } from '../read-tree.ts'
 
 interface CheckoutFlags extends TreeFlags {
   readonly basedir?: string

@@ -6,9 +6,10 @@ import type { Cause, SideFacts } from '../../tree/diff-facts.ts'
 import { DifferenceTally } from '../../tree/diff-tally.ts'
 import type { Difference } from '../../tree/difference.ts'
 import { differenceJson, differenceLines } from '../describe-differences.ts'
+import { objectAlgorithm } from '../object-algorithm.ts'
 import { type TreeFlags, treeOptions } from '../options.ts'
 import { exitStatus, print } from '../output.ts'
-import { isDirectory, type NamedTree, objectAlgorithm, readTree, treeArgument } from '../read-tree.ts'
+import { isDirectory, type NamedTree, readTree, treeArgument } from '../read-tree.ts'
 
 interface DiffFlags extends TreeFlags {
   readonly json?: true

@@ -1,12 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
 import type { Command } from 'commander'
+import { fromLatin1 } from '../../bytes.ts'
 import { imageObjects, readImage } from '../../erofs/index.ts'
 import type { ObjectId } from '../../fsverity/object-id.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
-import { listing } from '../describe-paths.ts'
+import { isBelow, listing } from '../describe-paths.ts'
 import { print, printJson } from '../output.ts'
+import { filterTopLevel, topLevelFilter } from '../top-level.ts'
 
 const imageArgument = 'an image file, - for stdin, or the id or name of an image of the repository'
 
@@ -19,17 +21,18 @@ export function addImageCommands(program: Command): void {
     .option('--filter <name...>', 'only these entries of the root directory')
     .addHelpText('after', '\nExample:\n  composefs ls image.cfs')
     .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
-      const { fileSystem } = readImage(await imageBytes(name, command))
-      await print(Buffer.from(listing(fileSystem, flags.filter ?? []), 'latin1'))
+      const fileSystem = await filteredTree(name, flags, command)
+      await print(Buffer.from(listing(fileSystem), 'latin1'))
     })
 
   program
     .command('dump')
     .description('write the dumpfile of an image')
     .argument('<image>', imageArgument)
+    .option('--filter <name...>', 'only these entries of the root directory')
     .addHelpText('after', '\nExample:\n  composefs dump image.cfs > image.dump')
-    .action(async (name: string, _flags, command: Command) => {
-      await print(dumpfileText(readImage(await imageBytes(name, command)).fileSystem))
+    .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
+      await print(dumpfileText(await filteredTree(name, flags, command)))
     })
 
   program
@@ -56,7 +59,7 @@ export function addImageCommands(program: Command): void {
       const ids =
         basedir === undefined
           ? await withRepository(command, async (repository) => missing((id) => repository.hasObject(id)))
-          : missing((id) => existsSync(`${basedir}/${id.path}`))
+          : missing((id) => isBelow(basedir, fromLatin1(id.path)))
       await printObjects(ids, flags)
     })
 }
@@ -64,6 +67,13 @@ export function addImageCommands(program: Command): void {
 function printObjects(ids: readonly ObjectId[], flags: { readonly json?: true }): Promise<void> {
   if (flags.json) return printJson({ objects: ids.map(({ hex }) => hex) })
   return print(ids.map(({ path }) => `${path}\n`).join(''))
+}
+
+async function filteredTree(name: string, { filter = [] }: { readonly filter?: string[] }, command: Command) {
+  const keeps = topLevelFilter(filter)
+  const { fileSystem } = readImage(await imageBytes(name, command))
+  filterTopLevel(fileSystem, keeps)
+  return fileSystem
 }
 
 /** A file comes first; what is none is looked up in the repository. */

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { type Command, Option } from 'commander'
 import { ComposefsError } from '../../errors.ts'
@@ -10,6 +9,7 @@ import type { PublishedImage } from '../../oci/publish.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { Progress } from '../../streams/progress.ts'
 import { withNewRepository } from '../context.ts'
+import { openInput } from '../input.ts'
 import { interruptible } from '../interrupt.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { printJson, printLine } from '../output.ts'
@@ -46,14 +46,14 @@ export function addImportCommand(program: Command): void {
       '\nExample:\n  skopeo copy -q docker://REGISTRY/IMAGE docker-archive:/dev/stdout |\n    composefs import --repo ./repo --name IMAGE',
     )
     .action(async (file: string, flags: ImportFlags, command: Command) => {
-      const source: Readable = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 256 * 1024 })
-      await interruptible((signal) =>
-        withNewRepository(command, (repository) =>
+      await interruptible(async (signal) => {
+        const source = await openInput(file)
+        await withNewRepository(command, (repository) =>
           flags.layer === undefined
             ? importImages(repository, source, flags, signal)
             : importOneLayer(repository, source, flags.layer, flags, signal),
-        ),
-      )
+        )
+      })
     })
 }
 

@@ -33,7 +33,7 @@ export function addOciPullCommand(oci: Command): void {
     .addOption(treeOptions.root())
     .addOption(treeOptions.implicitParents())
     .option('--json', 'print what was done as JSON')
-    .addHelpText('after', '\nExample:\n  composefs oci pull docker://quay.io/fedora/fedora:41 fedora')
+    .addHelpText('after', '\nExample:\n  composefs oci pull docker://REGISTRY/IMAGE:TAG IMAGE')
     .action(async (image: string, name: string | undefined, flags: PullFlags, command: Command) => {
       await interruptible((signal) => pullOne(image, name ?? image, flags, command, signal))
     })

@@ -1,10 +1,9 @@
-import { createReadStream } from 'node:fs'
 import type { Command } from 'commander'
 import { imageObjects, readImage } from '../../erofs/index.ts'
-import { FsVerityHasher } from '../../fsverity/merkle.ts'
 import { catStream } from '../../oci/cat.ts'
 import { globals, withRepository } from '../context.ts'
 import { describePaths } from '../describe-paths.ts'
+import { measureFile } from '../measure.ts'
 import { pipeToStdout, print, printJson, printLine, table } from '../output.ts'
 
 /** Commands on what is in a repository. */
@@ -74,15 +73,11 @@ export function addRepositoryCommands(program: Command): void {
 
   program
     .command('measure-file')
-    .description('print the fs-verity digest of files, computed')
+    .description('print the fs-verity digest of files, computed unless the kernel has it')
     .argument('<files...>', 'the files, - for stdin')
     .addHelpText('after', '\nExample:\n  composefs measure-file --hash sha256 /usr/bin/true')
     .action(async (files: string[], _flags, command: Command) => {
-      for (const file of files) {
-        const hasher = new FsVerityHasher(globals(command).hash ?? 'sha256')
-        const source = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 1024 * 1024 })
-        for await (const chunk of source) hasher.update(chunk as Buffer)
-        await printLine(hasher.digest().hex)
-      }
+      const algorithm = globals(command).hash ?? 'sha256'
+      for (const file of files) await printLine((await measureFile(file, algorithm)).hex)
     })
 }

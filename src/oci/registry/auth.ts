@@ -50,6 +50,15 @@ export class Authorizer {
     return credentials === undefined ? 'anonymous access' : `the credentials of ${credentials.source}`
   }
 
+  /** Text of the registry without the secrets that it was told. */
+  redact(text: string): string {
+    const { credentials } = this.#context
+    const secrets = [this.#login?.header.replace(/^[A-Za-z]+ /, '')]
+    if (credentials?.kind === 'identity-token') secrets.push(credentials.token)
+    if (credentials?.kind === 'password') secrets.push(basic(credentials).slice('Basic '.length), credentials.password)
+    return secrets.reduce<string>((rest, secret) => (secret ? rest.replaceAll(secret, '***') : rest), text)
+  }
+
   /** The Authorization header for the next request to the registry, renewed where its time is over. */
   async header(signal: AbortSignal, subject: Subject): Promise<string | undefined> {
     if (this.#login !== undefined && performance.now() >= this.#login.renewAt) {
@@ -92,7 +101,7 @@ export class Authorizer {
     const { credentials } = this.#context
     if (!challenges.some(({ scheme }) => scheme === 'basic')) {
       throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the registry wants a login and offers no known way to do so', {
-        actual: printable([header ?? 'nothing'].flat().join(', ')),
+        actual: printable(this.redact([header ?? 'nothing'].flat().join(', '))),
         expected: 'Bearer or Basic',
       })
     }
@@ -104,43 +113,40 @@ export class Authorizer {
   }
 
   async #token(parameters: ReadonlyMap<string, string>, signal: AbortSignal, subject: Subject): Promise<Login> {
-    const { transport, credentials } = this.#context
-    const realm = this.#realm(parameters.get('realm'), subject)
-    const scopes = new Set([
-      ...this.#context.scopes,
-      ...(parameters.get('scope') ?? '').split(' ').filter((text) => text !== ''),
-    ])
-    const query = new URLSearchParams()
-    for (const text of scopes) query.append('scope', text)
-    const service = parameters.get('service')
-    if (service !== undefined) query.set('service', service)
-    const form = new URLSearchParams(query)
-    if (credentials?.kind === 'identity-token') {
-      form.set('grant_type', 'refresh_token')
-      form.set('client_id', 'composefs-streams')
-      form.set('scope', [...scopes].join(' '))
-      form.set('refresh_token', credentials.token)
-    }
-    if (credentials?.kind === 'password') query.set('account', credentials.username)
-    const post = credentials?.kind === 'identity-token'
-    const url = new URL(realm)
-    if (!post) for (const [name, value] of query) url.searchParams.append(name, value)
+    const { transport } = this.#context
     const about: Subject = { ...subject, what: `the token for ${subject.what}` }
-    const response = await transport.send(url, {
-      method: post ? 'POST' : 'GET',
-      headers: {
-        accept: 'application/json',
-        ...(post && { 'content-type': 'application/x-www-form-urlencoded' }),
-        ...(credentials?.kind === 'password' && { authorization: basic(credentials) }),
-      },
-      ...(post && { body: form.toString() }),
-      signal,
-      subject: about,
-    })
-    const body = await readBounded(response, maxTokenAnswer, transport.idleTimeout, about, url.host)
+    const { url, ...request } = this.#tokenRequest(parameters, subject)
+    const response = await transport.send(url, { ...request, signal, subject: about })
+    const body = await readBounded(response, maxTokenAnswer, transport.idleTimeout, about, url.host, signal)
     const { statusCode, headers } = response
-    if (statusCode !== 200) throw statusFailure(statusCode, headers, body.toString(), about, this.description)
-    return login(body, about)
+    if (statusCode === 200) return login(body, about)
+    const redact = (text: string) => this.redact(text)
+    throw statusFailure(statusCode, headers, body.toString(), about, this.description, redact)
+  }
+
+  /** An identity token goes into a form, a password into a header. */
+  #tokenRequest(parameters: ReadonlyMap<string, string>, subject: Subject) {
+    const { credentials, scopes: own } = this.#context
+    const url = this.#realm(parameters.get('realm'), subject)
+    const scopes = [...new Set([...own, ...(parameters.get('scope') ?? '').split(' ').filter((text) => text !== '')])]
+    const service = parameters.get('service')
+    const accept = 'application/json'
+    if (credentials?.kind === 'identity-token') {
+      const form = new URLSearchParams({
+        grant_type: 'refresh_token',
+        client_id: 'composefs-streams',
+        ...(service !== undefined && { service }),
+        scope: scopes.join(' '),
+        refresh_token: credentials.token,
+      })
+      const headers = { accept, 'content-type': 'application/x-www-form-urlencoded' }
+      return { url, method: 'POST', headers, body: form.toString() } as const
+    }
+    for (const text of scopes) url.searchParams.append('scope', text)
+    if (service !== undefined) url.searchParams.set('service', service)
+    if (credentials === undefined) return { url, method: 'GET', headers: { accept } } as const
+    url.searchParams.set('account', credentials.username)
+    return { url, method: 'GET', headers: { accept, authorization: basic(credentials) } } as const
   }
 
   /** @throws {@link ComposefsError} where a token server is not fit for what it would be told */

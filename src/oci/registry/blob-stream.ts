@@ -6,7 +6,7 @@
 import { Readable } from 'node:stream'
 import type { ComposefsError } from '../../errors.ts'
 import type { BlobDescriptor } from '../source.ts'
-import { bodyChunks } from './body.ts'
+import { bodyChunks, discard } from './body.ts'
 import type { Endpoint } from './endpoint.ts'
 import { failure, Retryable, type Subject } from './failures.ts'
 
@@ -71,7 +71,7 @@ async function* blobChunks(
         if (transfer.offset < size) throw transfer.tooShort(from.host)
         return
       }
-      response.body.on('error', () => {}).destroy()
+      discard(response)
     } catch (error) {
       // All is there: whatever comes of the connection, the digest decides.
       if (transfer.offset === size && size > 0 && error instanceof Retryable) return

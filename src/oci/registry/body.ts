@@ -6,6 +6,9 @@
 import { failure, networkFailure, type Subject, stalled } from './failures.ts'
 import type { Response } from './transport.ts'
 
+/** Bytes of a body that is of little interest. */
+const maxExcerpt = 64 * 1024
+
 /**
  * The chunks of a body. Who waits longer than `idleTimeout` for one gives up; who takes his time between two does not.
  *
@@ -19,12 +22,12 @@ export async function* bodyChunks(
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   let late = false
+  let waiting = true
   const timer = setTimeout(() => {
     if (!waiting) return
     late = true
     body.destroy()
   }, idleTimeout)
-  let waiting = true
   const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   try {
     for (;;) {
@@ -92,4 +95,7 @@ export async function readExcerpt(response: Response, idleTimeout: number, subje
   return Buffer.concat(chunks).toString('utf8')
 }
 
-const maxExcerpt = 64 * 1024
+/** Reads away a body that nobody wants, if it is short: its connection serves the next request then. */
+export function discard({ body }: Response): void {
+  body.dump({ limit: maxExcerpt }).catch(() => {})
+}

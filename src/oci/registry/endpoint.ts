@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { Authorizer } from './auth.ts'
-import { readExcerpt } from './body.ts'
+import { discard, readExcerpt } from './body.ts'
 import type { Credentials } from './credentials.ts'
 import { failure, Retryable, type Subject, statusFailure } from './failures.ts'
 import { isLoopback } from './hosts.ts'
@@ -97,7 +97,7 @@ export class Endpoint {
         if (await this.authorizer.challenged(headers['www-authenticate'], header, signal, subject)) continue
       }
       const used = ours ? this.authorizer.description : `what the registry handed over to ${answer.url.host}`
-      throw statusFailure(statusCode, headers, body, subject, used)
+      throw statusFailure(statusCode, headers, body, subject, used, (text) => this.authorizer.redact(text))
     }
   }
 
@@ -117,7 +117,7 @@ export class Endpoint {
       }
       const response = await this.transport.send(url, { method, headers, body, signal, subject })
       if (!redirects.has(response.statusCode)) return { response, url }
-      response.body.on('error', () => {}).destroy()
+      discard(response)
       if (count === maxRedirects) throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the registry redirects in circles')
       url = this.locate(url, response.headers['location'], subject)
       // Once dropped they stay dropped: the way back leads through somebody else's hands.
@@ -145,8 +145,7 @@ export class Endpoint {
     if (this.transport.tlsVerify && !isLoopback(this.host)) return secure
     const request = { method: 'GET', headers: {}, signal, subject } as const
     try {
-      const { body } = await this.transport.send(new URL('/v2/', secure), request)
-      body.on('error', () => {}).destroy()
+      discard(await this.transport.send(new URL('/v2/', secure), request))
       return secure
     } catch (error) {
       // What is not retryable is a certificate: it says that https is spoken here.

@@ -46,6 +46,7 @@ const maxText = 300
  *
  * @param body the first bytes of the answer
  * @param credentials which credentials were used, never themselves: `those of FILE`
+ * @param redact takes secrets out of what the server says, which may be what it was told
  */
 export function statusFailure(
   status: number,
@@ -53,9 +54,10 @@ export function statusFailure(
   body: string,
   subject: Subject,
   credentials: string,
+  redact: (text: string) => string,
 ): ComposefsError | Retryable {
   const { codes, text } = readErrorBody(body)
-  const says = text === '' ? '' : `; it says: ${text}`
+  const says = text === '' ? '' : `; it says: ${printable(redact(text))}`
   if (status === 429 || codes.has('TOOMANYREQUESTS')) {
     const after = retryAfter(headers['retry-after'])
     const wait = after === undefined ? '' : `, try again in ${seconds(after)}`
@@ -103,7 +105,9 @@ export function networkFailure(error: unknown, url: URL, subject: Subject): Comp
   const hint = /^ERR_SSL|EPROTO/.test(code)
     ? 'it does not speak TLS; for plain HTTP pass --tls-verify=false'
     : 'check the name, the network and the proxy'
-  return new Retryable(failure('ERR_REGISTRY_UNREACHABLE', subject, problem, { hint, cause: error }))
+  const unreachable = failure('ERR_REGISTRY_UNREACHABLE', subject, problem, { hint, cause: error })
+  // A name that does not exist will not do so a second later.
+  return code === 'ENOTFOUND' ? unreachable : new Retryable(unreachable)
 }
 
 /** Nothing comes although we wait. */
@@ -144,11 +148,11 @@ function readErrorBody(body: string): { codes: ReadonlySet<string>; text: string
       const items = errors.filter((item): item is Record<string, unknown> => typeof item === 'object' && item !== null)
       const codes = items.flatMap(({ code }) => (typeof code === 'string' ? [code.toUpperCase()] : []))
       const texts = items.map(({ code, message }) => (typeof message === 'string' ? message : String(code)))
-      return { codes: new Set(codes), text: printable(texts.join('; ')) }
+      return { codes: new Set(codes), text: texts.join('; ') }
     }
-    return { codes: new Set(), text: typeof details === 'string' ? printable(details) : '' }
+    return { codes: new Set(), text: typeof details === 'string' ? details : '' }
   } catch {
-    return { codes: new Set(), text: /^\s*</.test(body) ? '' : printable(body) }
+    return { codes: new Set(), text: /^\s*</.test(body) ? '' : body.trim() }
   }
 }
 

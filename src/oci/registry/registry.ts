@@ -9,7 +9,7 @@ import { type Descriptor, manifestTypes, parseIndex } from '../manifest.ts'
 import { sha256 } from '../names.ts'
 import type { BlobDescriptor, ImageSource, SourceManifest } from '../source.ts'
 import { BlobStream } from './blob-stream.ts'
-import { readBounded } from './body.ts'
+import { discard, readBounded } from './body.ts'
 import { type CredentialOptions, findCredentials } from './credentials.ts'
 import { type Answer, Endpoint, type EndpointRequest } from './endpoint.ts'
 import { failure, type Subject } from './failures.ts'
@@ -216,7 +216,7 @@ export class RegistryClient implements ImageSource {
         return endpoint.send(url, { method: 'HEAD', headers, allow, signal, subject })
       }),
     )
-    response.body.on('error', () => {}).destroy()
+    discard(response)
     if (response.statusCode === 404) return undefined
     const { 'docker-content-digest': digest, 'content-length': size } = response.headers
     return {

@@ -73,9 +73,11 @@ export class Retrier {
     if (!(error instanceof Retryable)) throw error
     const { failure, after } = error
     if (after !== undefined && after > this.#maxWait) {
-      const { code, message, hint } = failure
-      const limit = `longer than the ${seconds(this.#maxWait)} that we wait`
-      throw new ComposefsError(code, `${message} (${limit})`, { cause: failure, ...(hint !== undefined && {}) })
+      const { code, message } = failure
+      throw new ComposefsError(code, message, {
+        cause: failure,
+        hint: `no wait is longer than ${seconds(this.#maxWait)}`,
+      })
     }
     if (this.#failures >= this.#times) throw failure
     this.#failures++

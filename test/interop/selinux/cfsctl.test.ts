@@ -3,7 +3,7 @@
  *
  * COMPOSEFS_SEED chooses other policies than the usual ones.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
@@ -61,9 +61,8 @@ describe.skipIf(requireTools('cfsctl').skip)('cfsctl', () => {
       }
     }
     await run('sh', ['-c', askScript, 'sh', ...names], directory)
-    const seen = { labelled: 0, refused: 0, labels: 0 }
+    const seen = { labelled: 0, refused: 0, refusedByUs: 0, labels: 0 }
     const different: string[] = []
-    const { readFileSync, existsSync, rmSync, cpSync } = await import('node:fs')
     for (const name of names) {
       const home = join(root, 'etc/selinux/t/contexts/files')
       rmSync(home, { recursive: true })
@@ -79,17 +78,28 @@ describe.skipIf(requireTools('cfsctl').skip)('cfsctl', () => {
         // What we do not understand we refuse; it must never be labelled otherwise.
         expect(error).toBeInstanceOf(ComposefsError)
         seen.refused++
+        if (existsSync(join(directory, name, 'bootable'))) seen.refusedByUs++
+        continue
+      }
+      // PCRE2 takes what we take since 10.43 only.
+      if (readFileSync(join(directory, name, 'error'), 'utf8').includes('lookbehind assertion is not fixed length')) {
+        seen.refused++
         continue
       }
       const theirs = join(directory, name, 'bootable')
       const text = dumpfileText(tree, { firstNames: true }).toString('latin1')
-      if (!existsSync(theirs) || text !== readFileSync(theirs, 'latin1')) different.push(name)
+      if (!existsSync(theirs) || text !== readFileSync(theirs, 'latin1')) {
+        different.push(JSON.stringify({ seed: name, rules: randomRules(new Random(Number(name))) }))
+      }
       seen.labelled++
       seen.labels += text.split('security.selinux=').length - 1
     }
     expect(different).toEqual([])
     expect(seen.labelled).toBeGreaterThan(count / 2)
-    console.info(`${seen.labelled} random policies, ${seen.labels} labels as of cfsctl; ${seen.refused} refused`)
+    expect(seen.refusedByUs).toBeLessThan(count / 5)
+    console.info(
+      `${seen.labelled} random policies, ${seen.labels} labels as of cfsctl; ${seen.refused} refused, ${seen.refusedByUs} of them by us alone`,
+    )
   })
 
   test.skipIf(requireTools('tar').skip)('makes the same bootable images of layers with a policy', async () => {

@@ -29,6 +29,13 @@ const usr = directory('usr')
 const base = [usr, directory('usr/d', { mtime: 5 }), file('usr/d/x', 'x'), file('usr/d/y', 'y'), file('usr/z', 'z')]
 
 describe('one layer', () => {
+  test('names of whiteouts are names where they are to be', () => {
+    const items = [usr, file('usr/.wh.d', 'x'), hardlink('usr/.wh..wh..opq', 'usr/.wh.d')]
+    const both = paths(merge([base, items], { whiteouts: false }))
+    expect(both).toEqual(['/usr', '/usr/.wh..wh..opq', '/usr/.wh.d', '/usr/d', '/usr/d/x', '/usr/d/y', '/usr/z'])
+    expect(paths(merge([base, items.slice(0, 2)]))).toEqual(['/usr', '/usr/z'])
+  })
+
   test('every type of entry', () => {
     const tree = merge([
       [

@@ -63,6 +63,19 @@ describe('the root', () => {
     expect(transformed(far, { root: 'newest' }).root.stat.mtime).toBe(2n ** 60n)
   })
 
+  test('newest-time: only the time changes, 1970 at the earliest', () => {
+    const root = directory('/', { mode: 0o711, uid: 3, gid: 4, mtime: 999, xattrs: xattrs('user.r') })
+    const transform = (items: Item[]) => transformed([root, ...items], { root: 'newest-time', xattrs: 'all' }).root.stat
+    const rest = { mode: 0o711, uid: 3, gid: 4, xattrs: xattrs('user.r') }
+    expect(transform([usr, file('usr/f', '', { mtime: 70, mtimeNsec: 8 })])).toEqual({
+      ...rest,
+      mtime: 70,
+      mtimeNsec: 8,
+    })
+    expect(transform([])).toEqual({ ...rest, mtime: 0, mtimeNsec: 0 })
+    expect(transform([directory('usr', { mtime: -5, mtimeNsec: 3 })])).toEqual({ ...rest, mtime: 0, mtimeNsec: 0 })
+  })
+
   test('newest: what was in /run does not count, hardlinks count once', () => {
     const items = [usr, directory('run'), file('run/new', '', { mtime: 999 }), hardlink('also', 'run/new')]
     expect(transformed(items, { root: 'newest' }).root.stat.mtime).toBe(999)

@@ -98,7 +98,9 @@ describe('retryAfter', () => {
 describe('statusFailure', () => {
   const subject = { what: 'the manifest', reference: 'quay.io/a:x' }
   const of = (status: number, body = '', headers = {}) => {
-    const found = statusFailure(status, headers, body, subject, 'anonymous access')
+    const found = statusFailure(status, headers, body, subject, 'anonymous access', (text) =>
+      text.replace('hunter2', '***'),
+    )
     return found instanceof Retryable ? { again: true, after: found.after, error: found.failure } : { error: found }
   }
 
@@ -135,6 +137,7 @@ describe('statusFailure', () => {
     expect(of(404, '{"errors":[{"code":"X","message":"no\\u001b[31m such\\nthing"}]}').error.message).toContain(
       'it says: no [31m such thing',
     )
+    expect(of(404, '{"details":"you sent hunter2"}').error.message).toContain('you sent ***')
     expect(of(404, 'x'.repeat(10_000)).error.message.length).toBeLessThan(600)
     expect(of(404, '<html>nothing</html>').error.message).not.toContain('says')
   })

@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/**
+ * The `composefs-info` command, for scripts that call the C tool of that name: the same arguments, the same results.
+ *
+ * @packageDocumentation
+ */
+import { readFileSync, statSync } from 'node:fs'
+import type { ByteString } from '../bytes.ts'
+import { readImage } from '../erofs/reader.ts'
+import { ComposefsError } from '../errors.ts'
+import type { FileSystem } from '../tree/filesystem.ts'
+import { backingPaths, isBelow, listing } from './describe-paths.ts'
+import { getoptLong } from './getopt.ts'
+import { measureFile } from './measure.ts'
+import { note, print, printLine } from './output.ts'
+import { describeError, isUsageError, run } from './run.ts'
+import { storedText } from './stored-lines.ts'
+import { filterTopLevel, topLevelFilter } from './top-level.ts'
+
+const usage =
+  'Usage: composefs-info [--basedir=DIR] [--filter=NAME]... ls|dump|objects|missing-objects IMAGES...\n' +
+  '       composefs-info measure-file FILES...\n' +
+  '  --basedir=DIR   the object store in which missing-objects looks\n' +
+  '  --filter=NAME   only this entry of the root directory'
+
+type Command = 'ls' | 'dump' | 'objects' | 'missing-objects' | 'measure-file'
+
+const commands: readonly string[] = ['ls', 'dump', 'objects', 'missing-objects', 'measure-file'] satisfies Command[]
+
+async function composefsInfo(args: readonly string[]): Promise<void> {
+  const { options, operands } = getoptLong(args, { basedir: true, filter: true })
+  const basedir = options.findLast(({ name }) => name === 'basedir')?.value
+  const keeps = topLevelFilter(options.flatMap(({ name, value }) => (name === 'filter' ? [value!] : [])))
+  const [command, ...files] = operands
+  if (command === undefined) throw wrong('say which command')
+  if (!commands.includes(command)) throw wrong(`there is no command ${command}`)
+  if (files.length === 0) throw wrong(command === 'measure-file' ? 'say which files' : 'say which images')
+  if (basedir !== undefined && !statSync(basedir).isDirectory()) {
+    throw new ComposefsError('ERR_NOT_DIRECTORY', 'the object store is no directory', { path: basedir })
+  }
+  await inform(command as Command, files, keeps, basedir)
+}
+
+type Filter = (name: ByteString) => boolean
+
+async function inform(command: Command, files: readonly string[], keeps: Filter, basedir?: string): Promise<void> {
+  switch (command) {
+    case 'ls':
+      for (const file of files) await print(Buffer.from(listing(treeOf(file, keeps), true), 'latin1'))
+      return
+    case 'dump':
+      for (const file of files) await print(storedText(checkedImage(file).bytes, keeps))
+      return
+    case 'objects':
+      return printPaths(pathsOf(files, keeps))
+    case 'missing-objects':
+      return printPaths(pathsOf(files, keeps).filter((path) => basedir === undefined || !isBelow(basedir, path)))
+    case 'measure-file':
+      // A lone dash is a name like any other.
+      for (const file of files) await printLine((await measureFile(file === '-' ? './-' : file, 'sha256')).hex)
+  }
+}
+
+function checkedImage(file: string): { readonly bytes: Buffer; readonly fileSystem: FileSystem } {
+  try {
+    const bytes = readFileSync(file)
+    return { bytes, fileSystem: readImage(bytes).fileSystem }
+  } catch (error) {
+    if (!(error instanceof ComposefsError)) throw error
+    throw new ComposefsError(error.code, `${file}: ${error.message}`, { cause: error })
+  }
+}
+
+function treeOf(file: string, keeps: Filter): FileSystem {
+  const { fileSystem } = checkedImage(file)
+  filterTopLevel(fileSystem, keeps)
+  return fileSystem
+}
+
+const pathsOf = (files: readonly string[], keeps: Filter): ByteString[] =>
+  backingPaths(files.map((file) => treeOf(file, keeps)))
+
+const printPaths = (paths: readonly ByteString[]): Promise<void> =>
+  print(Buffer.from(paths.map((path) => `${path}\n`).join(''), 'latin1'))
+
+const wrong = (what: string): ComposefsError => new ComposefsError('ERR_ARGUMENT', what)
+
+function report(error: unknown): void {
+  note(`composefs-info: ${describeError(error).message}`)
+  if (isUsageError(error)) note(usage)
+  process.exitCode = 1
+}
+
+await run(() => composefsInfo(process.argv.slice(2)), report)

@@ -1,0 +1,35 @@
+import { open } from 'node:fs/promises'
+import { ComposefsError } from '../errors.ts'
+import { measureVerity } from '../fsverity/kernel.ts'
+import { FsVerityHasher } from '../fsverity/merkle.ts'
+import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
+import { native } from '../native/libc.ts'
+import { openInput } from './input.ts'
+
+/**
+ * The fs-verity digest of a file, `-` for stdin: the one that the kernel keeps, where it keeps one of this hash, and
+ * otherwise computed from the contents.
+ */
+export async function measureFile(path: string, algorithm: Algorithm): Promise<ObjectId> {
+  if (path !== '-') {
+    const kept = await keptDigest(path, algorithm)
+    if (kept !== undefined) return kept
+  }
+  const hasher = new FsVerityHasher(algorithm)
+  for await (const chunk of await openInput(path)) hasher.update(chunk as Buffer)
+  return hasher.digest()
+}
+
+async function keptDigest(path: string, algorithm: Algorithm): Promise<ObjectId | undefined> {
+  if (native() === undefined) return undefined
+  const file = await open(path)
+  try {
+    const measured = measureVerity(file.fd, algorithm, path)
+    return measured instanceof ObjectId ? measured : undefined
+  } catch (error) {
+    if (error instanceof ComposefsError && error.code === 'ERR_ALGORITHM_MISMATCH') return undefined
+    throw error
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * What every program of this package does around its work.
+ *
+ * @packageDocumentation
+ */
+import { ComposefsError } from '../errors.ts'
+import { note } from './output.ts'
+
+const usageErrors: ReadonlySet<string> = new Set(['ERR_ARGUMENT', 'ERR_DIGEST_SYNTAX'])
+
+/** Code and one line of text for whatever was thrown. */
+export function describeError(error: unknown): { code: string; message: string } {
+  if (error instanceof ComposefsError) return error
+  const { name, message, code } = error as NodeJS.ErrnoException
+  return { code: typeof code === 'string' ? code : name, message: message.split('\n')[0]! }
+}
+
+/** Whether the command line is to blame. */
+export const isUsageError = (error: unknown): boolean => usageErrors.has(describeError(error).code)
+
+/**
+ * Runs the work of a program and hands to `report` what goes wrong; it sets the exit status.
+ */
+export async function run(work: () => Promise<void>, report: (error: unknown) => void): Promise<void> {
+  // A promise that is never settled would end the process with success in the middle of its work.
+  let settled = false
+  process.on('exit', () => {
+    if (settled || process.exitCode !== undefined) return
+    note('Error: the work stopped before its end [ERR_STREAM_ORDER]')
+    process.exitCode = 1
+  })
+
+  // The reader of a pipe may leave (`| head`): nobody is left to tell.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') report(error)
+    settled = true
+    process.exit()
+  })
+
+  try {
+    await work()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException | undefined)?.code !== 'EPIPE') report(error)
+  } finally {
+    settled = true
+  }
+}

@@ -1,0 +1,284 @@
+import { writeFileSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { type Mirror, parseReference, RegistryClient, type RegistryOptions } from '../../../../src/oci/index.ts'
+import { digestOf, imageOf } from '../../../support/image-archive.ts'
+import { type Served, serve } from '../../../support/serve.ts'
+import { tar } from '../../../support/tar.ts'
+import { temporaryDirectory } from '../../../support/temporary-directory.ts'
+
+const { manifest } = imageOf([tar()])
+const type = 'application/vnd.oci.image.manifest.v1+json'
+const fast: RegistryOptions = { retryDelay: 1, retryTimes: 2, idleTimeout: 500, creds: 'me:hunter2' }
+const none = { rules: [], searched: [], aliases: new Map<string, string>() }
+
+async function open(name: string, options: RegistryOptions = {}): Promise<RegistryClient> {
+  const client = await RegistryClient.open(parseReference(name), { registriesConfig: none, ...fast, ...options })
+  onTestFinished(() => client.close())
+  return client
+}
+
+const ask = async (server: Served, options?: RegistryOptions) =>
+  (await open(`${server.host}/a/b:x`, options)).manifest()
+
+const sendManifest = (response: ServerResponse, bytes: Buffer | string = manifest, headers = {}) =>
+  response.writeHead(200, { 'content-type': type, ...headers }).end(bytes)
+
+afterEach(() => vi.unstubAllEnvs())
+
+describe('a manifest', () => {
+  test('is handed over as it came', async () => {
+    const server = await serve((_request, response) => sendManifest(response))
+    expect(await ask(server)).toEqual({ bytes: manifest, digest: digestOf(manifest), mediaType: type })
+    expect(server.lines()).toEqual(['GET /v2/a/b/manifests/x'])
+    expect(server.requests[0]!.headers.accept).toMatch(
+      /oci\.image\.manifest.*oci\.image\.index.*manifest\.list.*v2\+json/,
+    )
+    // Nobody asked for them.
+    expect(server.requests[0]!.headers.authorization).toBeUndefined()
+  })
+
+  test('by digest, or with a digest in the header, must have it', async () => {
+    const server = await serve((_request, response) => sendManifest(response, `${manifest} `))
+    const client = await open(`${server.host}/a/b@${digestOf(manifest)}`)
+    const error = { code: 'ERR_DIGEST_MISMATCH', expected: digestOf(manifest) }
+    await expect(client.manifest()).rejects.toMatchObject(error)
+    const lying = await serve((_request, response) =>
+      sendManifest(response, manifest, { 'docker-content-digest': `sha256:${'0'.repeat(64)}` }),
+    )
+    await expect(ask(lying)).rejects.toMatchObject({ code: 'ERR_DIGEST_MISMATCH' })
+  })
+
+  test('cut in its middle comes again', async () => {
+    const server: Served = await serve((_request, response) => {
+      if (server.requests.length > 2) return sendManifest(response)
+      response.writeHead(200, { 'content-length': manifest.length })
+      return response.write(manifest.subarray(0, 20), () => response.destroy())
+    })
+    expect((await ask(server)).digest).toBe(digestOf(manifest))
+  })
+
+  test.each([
+    ['too large', 'x'.repeat(5000), {}, 'ERR_REGISTRY_PROTOCOL'],
+    ['no JSON', 'x', {}, 'ERR_OCI_JSON'],
+    ['of schema 1', '{"schemaVersion":1}', {}, 'ERR_OCI_MEDIA_TYPE'],
+    [
+      'signed with schema 1',
+      '{}',
+      { 'content-type': 'application/vnd.docker.distribution.manifest.v1+prettyjws' },
+      'ERR_OCI_MEDIA_TYPE',
+    ],
+  ])('%s', async (_what, body, headers, code) => {
+    const server = await serve((_request, response) => sendManifest(response, body, headers))
+    await expect(ask(server, { maxManifest: 4096 })).rejects.toMatchObject({ code })
+  })
+
+  test('without a media type is what its fields make it', async () => {
+    const server = await serve((_request, response) =>
+      sendManifest(response, '{"manifests":[]}', { 'content-type': 'application/json' }),
+    )
+    expect((await ask(server)).mediaType).toBe('application/vnd.oci.image.index.v1+json')
+  })
+})
+
+describe('lists', () => {
+  test('go on over pages of the same server', async () => {
+    const server = await serve((request, response) => {
+      const last = request.url!.includes('last=b')
+      const link = last ? {} : { link: '</v2/a/b/tags/list?last=b&n=2>; rel="next"' }
+      response.writeHead(200, link).end(JSON.stringify({ tags: last ? null : ['a', 'b'] }))
+    })
+    expect(await (await open(`${server.host}/a/b`)).tags()).toEqual(['a', 'b'])
+    expect(server.lines()).toEqual(['GET /v2/a/b/tags/list?n=1000', 'GET /v2/a/b/tags/list?last=b&n=2'])
+  })
+
+  test.each([
+    '<http://127.0.0.2:1/v2/a/b/tags/list>; rel="next"',
+    '</v2/other/tags/list>; rel=next',
+    '<//x>; rel=next',
+  ])('do not go on elsewhere: %s', async (link) => {
+    const server = await serve((_request, response) => response.writeHead(200, { link }).end('{"tags":["a"]}'))
+    const tags = (await open(`${server.host}/a/b`)).tags()
+    await expect(tags).rejects.toMatchObject({ code: 'ERR_REGISTRY_PROTOCOL' })
+  })
+
+  test('endless ones end', async () => {
+    const server = await serve((_request, response) =>
+      response.writeHead(200, { link: '</v2/a/b/tags/list>; rel="next"' }).end('{"tags":[]}'),
+    )
+    await expect((await open(`${server.host}/a/b`)).tags()).rejects.toMatchObject({ code: 'ERR_REGISTRY_PROTOCOL' })
+  })
+})
+
+describe('tokens', () => {
+  /** A registry whose tokens last for a number of requests. */
+  const registry = async (uses: number, answer: object = {}) => {
+    let issued = 0
+    let left = 0
+    const server: Served = await serve((request, response) => {
+      if (request.url!.startsWith('/token')) {
+        left = uses
+        return response.end(JSON.stringify({ token: `t${++issued}`, ...answer }))
+      }
+      if (request.headers.authorization === `Bearer t${issued}` && left-- > 0) return sendManifest(response)
+      const bearer = `Bearer realm="http://${server.host}/token",service="s v",scope="repository:a/b:pull"`
+      return response.writeHead(401, { 'www-authenticate': bearer }).end()
+    })
+    return server
+  }
+
+  test('are asked for with the credentials, and used until they run out', async () => {
+    const server = await registry(2)
+    const client = await open(`${server.host}/a/b`)
+    for (let i = 0; i < 5; i++) await client.manifest()
+    const tokens = server.requests.filter(({ url }) => url!.startsWith('/token'))
+    expect(tokens).toHaveLength(3)
+    const query = new URL(tokens[0]!.url!, 'http://x').searchParams
+    expect([...query]).toEqual([
+      ['scope', 'repository:a/b:pull'],
+      ['service', 's v'],
+      ['account', 'me'],
+    ])
+    expect(tokens[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:hunter2').toString('base64')}`)
+  })
+
+  test('are bought with an identity token, in a form', async () => {
+    const file = join(temporaryDirectory(), 'auth.json')
+    const server = await registry(1)
+    writeFileSync(file, JSON.stringify({ auths: { [server.host]: { identitytoken: 'hunter2' } } }))
+    const { creds: _, ...others } = fast
+    const reference = parseReference(`${server.host}/a/b:x`)
+    const client = await RegistryClient.open(reference, { registriesConfig: none, ...others, authFile: file })
+    await client.manifest()
+    const [, request] = server.requests
+    expect([request!.method, request!.url, request!.headers.authorization]).toEqual(['POST', '/token', undefined])
+    await client.close()
+  })
+
+  test('are shared by requests at the same time', async () => {
+    const server = await registry(1000)
+    const client = await open(`${server.host}/a/b`)
+    await Promise.all(Array.from({ length: 8 }, () => client.manifest()))
+    expect(server.requests.filter(({ url }) => url!.startsWith('/token'))).toHaveLength(1)
+  })
+
+  test('that are refused at once lead nowhere', async () => {
+    const server = await registry(0)
+    await expect(ask(server)).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_UNAUTHORIZED',
+      message: expect.stringContaining('the credentials of --creds'),
+    })
+    expect(server.requests.length).toBeLessThan(6)
+  })
+
+  test.each([{ token: 7 }, { token: '' }, { token: 'a b' }, { token: 'a\nx: y' }])('%j is none', async (answer) => {
+    const server = await registry(1, answer)
+    await expect(ask(server)).rejects.toMatchObject({ code: 'ERR_REGISTRY_PROTOCOL' })
+  })
+
+  const challenging = (challenge: string) =>
+    serve((_request, response) => response.writeHead(401, { 'www-authenticate': challenge }).end())
+
+  test.each([
+    ['Bearer realm="http://auth.example.com/token"', 'ERR_REGISTRY_PROTOCOL', 'not on https'],
+    ['Bearer realm="ftp://127.0.0.1/token"', 'ERR_REGISTRY_PROTOCOL', 'not on https'],
+    ['Bearer realm="https://user:pw@127.0.0.1/token"', 'ERR_REGISTRY_PROTOCOL', 'has a user in it'],
+    ['Bearer service="s"', 'ERR_REGISTRY_PROTOCOL', 'names no token server'],
+    ['Bearer realm="https://auth.example.com/token"', 'ERR_REGISTRY_UNAUTHORIZED', '--auth-realm auth.example.com'],
+    ['Negotiate', 'ERR_REGISTRY_PROTOCOL', 'no known way'],
+  ])('%s', async (challenge, code, text) => {
+    const message = expect.stringContaining(text)
+    await expect(ask(await challenging(challenge))).rejects.toMatchObject({ code, message })
+  })
+
+  test('a token server on another site gets them when the user says so', async () => {
+    const other = await serve((_request, response) => response.end('{"access_token":"t"}'), '127.0.0.2')
+    const server = await serve((request, response) => {
+      if (request.headers.authorization === 'Bearer t') return sendManifest(response)
+      return response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${other.host}/t"` }).end()
+    })
+    await expect(ask(server)).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED' })
+    expect(other.requests).toEqual([])
+    expect((await ask(server, { trustedRealms: [other.host] })).digest).toBe(digestOf(manifest))
+  })
+})
+
+describe('registries.conf', () => {
+  const withMirror = (server: Served, mirror: Served) => {
+    const mirrors: Mirror[] = [{ location: `${mirror.host}/m`, insecure: true, pulls: 'all' }]
+    const rule = { prefix: server.host, location: server.host, insecure: true, blocked: false, mirrors, file: 'f' }
+    return { registriesConfig: { ...none, rules: [rule] } }
+  }
+
+  test('a mirror is asked first, without the credentials of the registry', async () => {
+    const mirror = await serve((_request, response) => sendManifest(response))
+    const server = await serve((_request, response) => response.writeHead(500).end())
+    await ask(server, withMirror(server, mirror))
+    expect(mirror.lines()).toEqual(['GET /v2/m/a/b/manifests/x'])
+    expect(server.requests).toEqual([])
+  })
+
+  test.each([
+    ['lacks it', (response: ServerResponse) => response.writeHead(404).end()],
+    ['is broken', (response: ServerResponse) => response.writeHead(500).end()],
+    ['wants a login', (response: ServerResponse) => response.writeHead(401, { 'www-authenticate': 'Basic' }).end()],
+  ])('a mirror that %s does not matter', async (_what, answer) => {
+    const mirror = await serve((_request, response) => answer(response))
+    const server = await serve((_request, response) => sendManifest(response))
+    const client = await open(`${server.host}/a/b:x`, withMirror(server, mirror))
+    expect(await client.head()).toBeDefined()
+    expect((await client.manifest()).digest).toBe(digestOf(manifest))
+    expect(mirror.requests.filter(({ headers }) => headers.authorization !== undefined)).toEqual([])
+  })
+})
+
+describe('proxies', () => {
+  /** A proxy that knows one way to everywhere. */
+  const proxy = async (to: Served) => {
+    const asked: string[] = []
+    const server = createServer((socket) => {
+      socket.once('data', (head) => {
+        asked.push(head.toString('latin1').split('\r\n')[0]!)
+        const [host, port] = to.host.split(':')
+        const upstream = connect(Number(port), host, () => {
+          socket.write('HTTP/1.1 200 OK\r\n\r\n')
+          socket.pipe(upstream).pipe(socket)
+        })
+        upstream.on('error', () => socket.destroy())
+        socket.on('error', () => upstream.destroy())
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    return { asked, url: `http://127.0.0.1:${(server.address() as { port: number }).port}` }
+  }
+
+  test('of the environment are used, but not for this machine', async () => {
+    const server = await serve((_request, response) => sendManifest(response))
+    const { asked, url } = await proxy(server)
+    for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']) vi.stubEnv(name, url)
+    for (const name of ['NO_PROXY', 'no_proxy']) vi.stubEnv(name, '')
+    await ask(server)
+    expect(asked).toEqual([])
+    const client = await open('registry.composefs.test:5000/a/b', { tlsVerify: false })
+    expect((await client.manifest()).digest).toBe(digestOf(manifest))
+    expect(asked.length).toBeGreaterThan(0)
+    expect(asked.every((line) => line.includes('registry.composefs.test:5000'))).toBe(true)
+  })
+})
+
+test('plain HTTP is for this machine alone, unless it is asked for', async () => {
+  const client = await open('registry.composefs.invalid/a', { retryTimes: 0 })
+  await expect(client.manifest()).rejects.toMatchObject({
+    code: 'ERR_REGISTRY_UNREACHABLE',
+    message: expect.stringContaining('registry.composefs.invalid cannot be reached'),
+  })
+})
+
+test('a signal ends everything', async () => {
+  const abort = new AbortController()
+  const server = await serve((request: IncomingMessage) => void (request.url && abort.abort(new Error('enough'))))
+  await expect(ask(server, { signal: abort.signal })).rejects.toThrow('enough')
+})
