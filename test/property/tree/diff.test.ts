@@ -149,7 +149,9 @@ function otherContent(content: LeafContent): { content: LeafContent; what: Chang
       return { content: { ...content, bytes: bytes.subarray(0, -1) }, what: ['content'] }
     }
     case 'external': {
-      if (content.id === undefined) return { content: { ...content, size: content.size + 1 }, what: ['size'] }
+      // Beyond 2^53 one more is the same.
+      const size = content.size > 2 ** 52 ? content.size - 1 : content.size + 1
+      if (content.id === undefined) return { content: { ...content, size }, what: ['size'] }
       const bytes = content.id.bytes
       bytes[3]! ^= 1
       const path = content.path === undefined ? {} : { path: content.path }
@@ -202,7 +204,7 @@ test('a change is told, and only that; from the other side it is the same the ot
       const kind = expected[0]!.split(' ').at(-1)!
       kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
     }),
-    { numRuns: 2500 },
+    { numRuns: 2500, examples: [[76850525]] },
   )
   const wanted = [
     'mode',
