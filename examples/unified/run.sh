@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Containerfile, and shows that the id it computed inside is that of the image's layers outside.
+# Builds the Containerfile, and shows that the id it computed inside is that of the layers outside: those of the base
+# that was mounted, and those of the final image.
 #   run.sh ROOT.tar [DIRECTORY]     ROOT.tar: a root file system with times in whole seconds; run as root
 # Needs buildah, tar and the compiled package (npm ci).
 set -euo pipefail
@@ -22,11 +23,19 @@ tar -chf "$work/context/tools.tar" \
 cp "$here/Containerfile" "$work/context/"
 
 build bud --isolation chroot -t unified "$work/context" >&2
-build push -q unified "oci-archive:$work/unified.tar:unified" >&2
-
-composefs --repo "$work/repo" import -q --name unified "$work/unified.tar" >/dev/null
 inside=$(build run --isolation chroot "$(build from unified)" cat /boot/cmdline)
-outside=composefs.digest=v1-sha512-12:$(composefs --repo "$work/repo" oci compute-id --bootable unified)
-echo "inside the build, from a directory: $inside"
-echo "outside, from the layers:           $outside"
-[ "$inside" = "$outside" ] && echo same
+
+# The id that the layers of an image give, taken outside of any build.
+outside() {
+  build push -q "$1" "oci-archive:$work/$1.tar:$1" >&2
+  composefs --repo "$work/repo" import -q --name "$1" "$work/$1.tar" >/dev/null
+  echo "composefs.digest=v1-sha512-12:$(composefs --repo "$work/repo" oci compute-id --bootable "$1")"
+}
+# The stage that was mounted, built by itself: the same layers again.
+build bud --isolation chroot --target base -t base "$work/context" >&2
+base=$(outside base)
+final=$(outside unified)
+echo "inside the build, base as a directory: $inside"
+echo "outside, base from its layers:         $base"
+echo "outside, final image from its layers:  $final"
+[ "$inside" = "$base" ] && [ "$inside" = "$final" ] && echo same

@@ -31,11 +31,12 @@ describe.skipIf(skip)('a container build without layers at hand', () => {
   })
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
-  test('gives the kernel argument that the layers give', async () => {
+  test('gives the kernel argument that the layers of its base give, and those of the image itself', async () => {
     const said = await run(join(project, 'examples/unified/run.sh'), [base, join(directory, 'build')])
-    const [inside, outside, verdict] = said.toString().split('\n')
+    const [inside, ofBase, ofFinal, verdict] = said.toString().split('\n')
     const [, id] = /^inside the build, .* (composefs\.digest=v1-sha512-12:[0-9a-f]{128})$/.exec(inside!)!
-    expect(outside).toContain(id)
+    expect(ofBase).toBe(`outside, base from its layers:         ${id}`)
+    expect(ofFinal).toBe(`outside, final image from its layers:  ${id}`)
     expect(verdict).toBe('same')
   })
 })
