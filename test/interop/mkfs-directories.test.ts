@@ -165,12 +165,10 @@ describe.skipIf(requireTools('mkcomposefs').skip || !isRoot)('mkcomposefs', () =
     }
   })
 
-  test('makes the same image of /usr/bin and /usr/share', { timeout: 900_000 }, async () => {
-    for (const path of ['/usr/bin', '/usr/share']) {
-      const theirs = execute('mkcomposefs', ['--print-digest-only', path])
-      const image = writeImage(await treeOfDirectory(path, { algorithm: 'sha256' }), versionRule())
-      expect(fsverityDigest('sha256', image).hex).toBe((await theirs).stdout.trim())
-    }
+  test('makes the same image of /usr', { timeout: 900_000 }, async () => {
+    const theirs = execute('mkcomposefs', ['--print-digest-only', '/usr'])
+    const image = writeImage(await treeOfDirectory('/usr', { algorithm: 'sha256' }), versionRule())
+    expect(fsverityDigest('sha256', image).hex).toBe((await theirs).stdout.trim())
   })
 })
 
