@@ -1,12 +1,9 @@
 /**
- * One layer of an image in a registry, stage by stage: from the socket to a tree, without a repository of its own.
- * Prints what is in the layer, as a dumpfile.
+ * One layer of an image in a registry, stage by stage: from the socket to a tree, and nothing on disk. Prints what is in
+ * the layer, as a dumpfile.
  *
  *   node examples/registry-stream.ts quay.io/fedora/fedora:41 0
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import {
   choosePlatform,
   hostPlatform,
@@ -16,7 +13,7 @@ import {
   parseReference,
   RegistryClient,
 } from 'composefs-streams/oci'
-import { ObjectDirectory } from 'composefs-streams/repository'
+import { DigestStore } from 'composefs-streams/repository'
 import { TreeSink } from 'composefs-streams/sinks'
 import {
   ContentSplitter,
@@ -31,7 +28,6 @@ import {
 
 const [reference = 'quay.io/fedora/fedora:41', index = '0'] = process.argv.slice(2)
 const client = await RegistryClient.open(parseReference(reference))
-const directory = mkdtempSync(join(tmpdir(), 'objects-'))
 try {
   let manifest = await client.manifest()
   if (isIndex(manifest)) {
@@ -46,11 +42,10 @@ try {
     new TarDecoder(),
     new PaxParser(),
     new ContentSplitter(),
-    new ObjectWriter(new ObjectDirectory(directory, 'sha256')),
+    new ObjectWriter(new DigestStore('sha256')),
     new TreeSink(),
   )
   process.stdout.write(dumpfileText(fileSystem))
 } finally {
   await client.close()
-  rmSync(directory, { recursive: true })
 }

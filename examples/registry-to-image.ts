@@ -5,7 +5,7 @@
  */
 import { createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
-import { pull } from 'composefs-streams/oci'
+import { openSource, pullImage } from 'composefs-streams/oci'
 import { Repository } from 'composefs-streams/repository'
 
 const [name = 'docker://quay.io/fedora/fedora:41', path = './repo', file = 'image.cfs'] = process.argv.slice(2)
@@ -15,19 +15,22 @@ const abort = new AbortController()
 process.once('SIGINT', () => abort.abort(new Error('interrupted')))
 
 const repository = await Repository.init(path, { insecure: 'auto' })
+const source = await openSource(name, {
+  signal: abort.signal,
+  onRetry: ({ error, delay }) => console.error(`again in ${Math.round(delay)} ms: ${error.message}`),
+})
 try {
-  const image = await pull(repository, name, {
+  const { imageId } = await pullImage(repository, source, {
     name,
     signal: abort.signal,
-    onRetry: ({ error, delay }) => console.error(`again in ${Math.round(delay)} ms: ${error.message}`),
     onEvent: (event) => {
-      if (event.type === 'layer' && 'cached' in event) {
-        console.error(`layer ${event.number}: ${event.size} bytes, ${event.cached ? 'was there' : 'downloaded'}`)
-      }
+      if (event.type !== 'layer') return
+      console.error(`layer ${event.number}: ${event.size} bytes, ${event.cached ? 'was there' : 'downloaded'}`)
     },
   })
-  await pipeline(repository.openObject(image.imageId), createWriteStream(file))
-  console.log(`${image.imageId.hex}  ${file}`)
+  await pipeline(repository.openObject(imageId), createWriteStream(file))
+  console.log(`${imageId.hex}  ${file}`)
 } finally {
+  await source.close()
   await repository.close()
 }

@@ -56,6 +56,7 @@ export class LayerBoard implements PullReport {
         this.#done = event.bytes
         break
       case 'image':
+      case 'artifact':
       case 'pushed':
         return
     }

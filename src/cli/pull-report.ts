@@ -92,6 +92,8 @@ function plainEvent(event: ReportedEvent): object {
     }
     case 'image':
       return { type: 'image', manifestDigest: event.image.manifestDigest, imageId: event.image.imageId.hex }
+    case 'artifact':
+      return { type: 'artifact', manifestDigest: event.artifact.manifestDigest }
     case 'pushed':
       return { type: 'pushed', manifestDigest: event.image.manifestDigest, original: event.image.original }
     default:

@@ -7,6 +7,7 @@ import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import { parseSplitstream } from '../streams/splitstream-reader.ts'
+import { encodeSplitstream } from '../streams/splitstream-writer.ts'
 
 /** A manifest or config, and what its stream refers to. */
 export interface Document {
@@ -38,4 +39,30 @@ export function readDocument(repository: Repository, id: ObjectId, contentType: 
     })
   }
   return { id, json: repository.readObject(object, { limit: maxDocument }), namedRefs: stream.namedRefs }
+}
+
+/**
+ * Stores a document as a splitstream, unless there is one that says the same. Throws what {@link readDocument} and the
+ * repository throw.
+ */
+export function writeDocument(
+  repository: Repository,
+  contentId: string,
+  contentType: bigint,
+  json: Buffer,
+  namedRefs: Iterable<readonly [string, ObjectId]>,
+): ObjectId {
+  const refs = new Map(namedRefs)
+  const existing = repository.hasStream(contentId)
+  if (existing !== undefined) {
+    const document = readDocument(repository, existing, contentType)
+    if (document.json.equals(json) && sameRefs(document.namedRefs, refs)) return existing
+  }
+  const body = { type: 'external', id: repository.objects.put(json), size: json.length } as const
+  const { algorithm } = repository
+  return repository.objects.put(encodeSplitstream({ algorithm, contentType, namedRefs: refs, body }))
+}
+
+function sameRefs(a: ReadonlyMap<string, ObjectId>, b: ReadonlyMap<string, ObjectId>): boolean {
+  return a.size === b.size && [...a].every(([name, id]) => b.get(name)?.equals(id) === true)
 }

@@ -21,6 +21,7 @@ import {
   imageRef,
   manifestPrefix,
   manifestStream,
+  referrersOf,
   sha256,
   tagRef,
 } from './names.ts'
@@ -41,6 +42,8 @@ export interface OpenedImage {
   readonly manifest: Manifest
   /** Exact bytes. */
   readonly manifestBytes: Buffer
+  /** Splitstreams of the layers, the lowest first; of an artifact, of its blobs. */
+  readonly layers: readonly ObjectId[]
   readonly config: OpenedConfig | undefined
   /** Exact bytes, of an artifact's config too. */
   readonly configBytes: Buffer
@@ -76,7 +79,9 @@ export function openImage(repository: Repository, name: string): OpenedImage {
   const configDocument = readDocument(repository, configId, contentTypes.config)
   checkJson('config', manifest.config.digest, configDocument.json)
   const config = isContainerImage(manifest) ? withLayers(manifest.config.digest, configDocument) : undefined
-  return { manifestDigest: digest, manifest, manifestBytes: document.json, config, configBytes: configDocument.json }
+  const layers = config?.layers ?? blobsOf(manifest, document)
+  const bytes = { manifestBytes: document.json, configBytes: configDocument.json }
+  return { manifestDigest: digest, manifest, config, layers, ...bytes }
 }
 
 /**
@@ -152,7 +157,7 @@ function describe(repository: Repository, name: string): ListedImage {
 
 /** The digests of the manifests that declare this one as their subject. */
 export function listReferrers(repository: Repository, manifestDigest: string): string[] {
-  return repository.listRefs('streams', `oci-referrers/${manifestDigest}`).map(({ name }) => decodeTag(name))
+  return repository.listRefs('streams', referrersOf(manifestDigest)).map(({ name }) => decodeTag(name))
 }
 
 /**
@@ -197,6 +202,14 @@ function withLayers(digest: string, document: Document): OpenedConfig {
     return id
   })
   return { digest, document, config, layers }
+}
+
+function blobsOf({ layers }: Manifest, { namedRefs }: Document): ObjectId[] {
+  return layers.map(({ digest }) => {
+    const id = namedRefs.get(digest)
+    if (id === undefined) throw damaged(`the manifest does not refer to its blob ${digest}`)
+    return id
+  })
 }
 
 function checkJson(what: string, expected: string, json: Buffer): void {

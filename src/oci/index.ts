@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { ArchiveDestination } from './archive-destination.ts'
+export type { PublishedArtifact } from './artifact.ts'
 export { type BootImage, findBootImage, makeBootImages } from './boot.ts'
 export { catStream } from './cat.ts'
 export type { ArrivedBlob, BlobArrival, BlobMaker, ImageDestination } from './destination.ts'
@@ -44,13 +45,13 @@ export {
 } from './manifest.ts'
 export { configStream, layerStream, manifestStream, tagRef } from './names.ts'
 export { type ImageParts, type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
-export { type PullEvent, type PullOptions, pullImage } from './pull.ts'
+export { type PullEvent, type PullOptions, pullAny, pullImage } from './pull.ts'
 export type { LayerEvent } from './pull-layers.ts'
 export { type PushEvent, type PushedImage, type PushOptions, pushImage } from './push.ts'
 export type { LayerBlob, PushLayerEvent } from './push-layers.ts'
 export type { PushCompression } from './push-manifest.ts'
 export * from './registry/index.ts'
-export { type CopyOptions, copyImage } from './repository-source.ts'
+export { type CopyOptions, copyAny, copyImage } from './repository-source.ts'
 export { SkopeoSource } from './skopeo-source.ts'
 export type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'
 export { openSource, type PullByNameOptions, pull } from './transports.ts'

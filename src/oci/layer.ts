@@ -16,6 +16,7 @@ import { DigestVerifier } from '../streams/digest-verifier.ts'
 import { fuse } from '../streams/fuse.ts'
 import { ObjectWriter } from '../streams/object-writer.ts'
 import { PaxParser } from '../streams/pax-parser.ts'
+import { contentTypes, parseSplitstreamInfo, type SplitstreamInfo } from '../streams/splitstream-format.ts'
 import { TarDecoder } from '../streams/tar-decoder.ts'
 import type { PaxParserOptions } from '../streams/tar-options.ts'
 import { layerStream } from './names.ts'
@@ -87,6 +88,23 @@ export function importLayer(
   return pipeline([source as Readable, ...stages, sink], signalOf(options)).then(finish)
 }
 
+/**
+ * The splitstream of a layer that the repository has.
+ *
+ * @throws {@link ComposefsError} `ERR_SPLITSTREAM_*`, `ERR_REPOSITORY_CORRUPT`, `ERR_IO`
+ */
+export function findLayer(repository: Repository, diffId: string): ObjectId | undefined {
+  const id = repository.hasStream(layerStream(diffId))
+  // It may have come as the blob of an artifact, of which no tree can be made.
+  return id !== undefined && streamInfo(repository, id).contentType === contentTypes.layer ? id : undefined
+}
+
+/** What the header of a splitstream says. Throws as {@link findLayer} does. */
+export function streamInfo(repository: Repository, id: ObjectId): SplitstreamInfo {
+  // Whoever uses it will read it again, and compare it with its id then.
+  return parseSplitstreamInfo(repository.readObject(id, { verify: false }), { algorithm: repository.algorithm })
+}
+
 /** The same for a blob that comes in pieces. A failure destroys `input`. */
 export function receiveLayer(repository: Repository, options: LayerOptions = {}): LayerReceiver {
   const { stages, sink, finish } = layerStages(repository, options)
@@ -133,7 +151,7 @@ function wrongDiffId(name = 'the layer', expected: string, actual: string): Comp
 
 /** Stores the splitstream, unless the layer has one: encoders differ, and one is enough. */
 async function settle(repository: Repository, diffId: string, stream: FinishedSplitstream) {
-  const existing = repository.hasStream(layerStream(diffId))
+  const existing = findLayer(repository, diffId)
   return { id: existing ?? (await stream.store()), present: existing !== undefined }
 }
 

@@ -29,6 +29,8 @@ export interface Platform {
 export interface Manifest {
   readonly config: Descriptor
   readonly layers: readonly Descriptor[]
+  /** What a signature, or the like, is about. */
+  readonly subject?: Descriptor | undefined
 }
 
 /** The part of an image config that matters here. */
@@ -93,6 +95,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   return {
     config: descriptor(json, manifest['config'], 'config'),
     layers: json.array(manifest['layers'], 'layers').map((layer, i) => descriptor(json, layer, `layers[${i}]`)),
+    ...(manifest['subject'] != null && { subject: descriptor(json, manifest['subject'], 'subject') }),
   }
 }
 

@@ -22,6 +22,12 @@ export const manifestPrefix = 'oci-manifest-'
 /** The ref of a tag, below `streams/refs`. @throws {@link ComposefsError} `ERR_OCI_NAME` */
 export const tagRef = (tag: string): string => `oci/${encodeTag(tag)}`
 
+/** The ref, below `streams/refs`, of what declares a manifest as its subject. */
+export const referrerRef = (subject: string, digest: string): string => `${referrersOf(subject)}/${digest}`
+
+/** Where the refs of everything lie that declares a manifest as its subject. */
+export const referrersOf = (subject: string): string => `oci-referrers/${subject}`
+
 /** Begins the names of all image refs of a config stream; the other names are those of layers. */
 export const imageRefPrefix = 'composefs.image'
 

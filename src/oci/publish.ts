@@ -9,9 +9,8 @@ import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { Transaction } from '../repository/transaction.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
-import { encodeSplitstream } from '../streams/splitstream-writer.ts'
 import { type BootImage, findBootImage, makeBootImages } from './boot.ts'
-import { readDocument } from './document.ts'
+import { readDocument, writeDocument } from './document.ts'
 import { parseConfig } from './manifest.ts'
 import {
   bootRef,
@@ -48,6 +47,7 @@ export interface PublishOptions extends TreeOptions {
 
 /** A published image. */
 export interface PublishedImage {
+  readonly kind: 'image'
   readonly manifestDigest: string
   readonly configDigest: string
   readonly diffIds: readonly string[]
@@ -97,12 +97,12 @@ export function prepareImage(repository: Repository, parts: ImageParts, options:
   const manifestDigest = sha256(manifest)
   const configDigest = sha256(config)
   const layerRefs = new Map(diffIds.map((diffId, i) => [diffId, ids[i]!]))
-  const configId = putDocument(repository, configStream(configDigest), contentTypes.config, config, [
+  const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, [
     ...layerRefs,
     ...imageRefs(images, boots, existingImageRefs(repository, configDigest)),
   ])
   const named = [[configRef(configDigest), configId], ...layerRefs] as const
-  const manifestId = putDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
+  const manifestId = writeDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
 
   const link = (transaction: Transaction): void => {
     for (const [diffId, id] of layerRefs) transaction.linkStream(layerStream(diffId), id)
@@ -113,7 +113,7 @@ export function prepareImage(repository: Repository, parts: ImageParts, options:
   }
   const imageId = images.get(repository.formats.default)!
   const [boot] = boots
-  return { image: { manifestDigest, configDigest, diffIds, imageId, images, boot, tags }, link }
+  return { image: { kind: 'image', manifestDigest, configDigest, diffIds, imageId, images, boot, tags }, link }
 }
 
 function bootImages(
@@ -143,29 +143,6 @@ function existingImageRefs(repository: Repository, configDigest: string): Map<st
   if (id === undefined) return new Map()
   const { namedRefs } = readDocument(repository, id, contentTypes.config)
   return new Map([...namedRefs].filter(([name, id]) => name.startsWith(imageRefPrefix) && repository.hasObject(id)))
-}
-
-/** Stores a JSON document as a splitstream, unless there is one that says the same. */
-function putDocument(
-  repository: Repository,
-  contentId: string,
-  contentType: bigint,
-  json: Buffer,
-  namedRefs: Iterable<readonly [string, ObjectId]>,
-): ObjectId {
-  const refs = new Map(namedRefs)
-  const existing = repository.hasStream(contentId)
-  if (existing !== undefined) {
-    const document = readDocument(repository, existing, contentType)
-    if (document.json.equals(json) && sameRefs(document.namedRefs, refs)) return existing
-  }
-  const body = { type: 'external', id: repository.objects.put(json), size: json.length } as const
-  const { algorithm } = repository
-  return repository.objects.put(encodeSplitstream({ algorithm, contentType, namedRefs: refs, body }))
-}
-
-function sameRefs(a: ReadonlyMap<string, ObjectId>, b: ReadonlyMap<string, ObjectId>): boolean {
-  return a.size === b.size && [...a].every(([name, id]) => b.get(name)?.equals(id) === true)
 }
 
 function missing(diffId: string): never {

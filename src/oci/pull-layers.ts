@@ -3,10 +3,12 @@
  *
  * @packageDocumentation
  */
+import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
-import { importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
+import { findBlob, importBlob } from './artifact.ts'
+import { findLayer, importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
 import { type Descriptor, layerCompression } from './manifest.ts'
 import { layerStream } from './names.ts'
 import { inParallel } from './parallel.ts'
@@ -19,7 +21,10 @@ export interface WantedLayer {
   /** Layers of the image. */
   readonly count: number
   readonly descriptor: Descriptor
+  /** Digest of the tar; of an artifact's layer, of the blob. */
   readonly diffId: string
+  /** Whether it is a layer of files, or a blob that is kept as it is. */
+  readonly isTar: boolean
 }
 
 /** What happens to a layer. Numbers count from 1. */
@@ -78,7 +83,8 @@ export class LayerPuller {
     const present = new Map<string, ObjectId>()
     const missing: WantedLayer[] = []
     for (const layer of layers) {
-      const id = this.#repository.hasStream(layerStream(layer.diffId))
+      const { diffId, descriptor, isTar } = layer
+      const id = isTar ? findLayer(this.#repository, diffId) : findBlob(this.#repository, descriptor)
       if (id !== undefined) present.set(layer.diffId, id)
       const known = id !== undefined || missing.some(({ diffId }) => diffId === layer.diffId)
       if (known) this.#done(layer)
@@ -108,23 +114,12 @@ export class LayerPuller {
 
   async #fetch(wanted: WantedLayer, signal: AbortSignal): Promise<void> {
     const { number, count, descriptor, diffId } = wanted
-    const { digest, size, mediaType } = descriptor
-    const { decompressor, tar } = this.#options
+    const { digest, size } = descriptor
     this.#onEvent({ type: 'layer-start', number, digest, size })
     const blob = this.#source.blob(descriptor, `layer ${number} of ${count}`)
     this.#active.set(wanted, blob)
-    // Media types err, and the diffID decides; only a blob that is its own tar is surely plain.
-    const plain = digest === diffId && layerCompression(mediaType) === 'none'
     try {
-      const layer = await importLayer(this.#repository, blob, {
-        digest,
-        size,
-        diffId,
-        compression: plain ? 'none' : undefined,
-        decompressor,
-        tar,
-        signal,
-      })
+      const layer = await this.#store(wanted, blob, signal)
       this.#stored.set(diffId, layer.id)
       this.#done(wanted, layer)
     } catch (error) {
@@ -132,6 +127,16 @@ export class LayerPuller {
     } finally {
       this.#active.delete(wanted)
     }
+  }
+
+  #store({ descriptor, diffId, isTar }: WantedLayer, blob: Readable, signal: AbortSignal): Promise<StoredLayer> {
+    const { digest, size, mediaType } = descriptor
+    if (!isTar) return importBlob(this.#repository, blob, descriptor, signal)
+    // Media types err, and the diffID decides; only a blob that is its own tar is surely plain.
+    const plain = digest === diffId && layerCompression(mediaType) === 'none'
+    const { decompressor, tar } = this.#options
+    const compression = plain ? 'none' : undefined
+    return importLayer(this.#repository, blob, { digest, size, diffId, compression, decompressor, tar, signal })
   }
 
   #done({ number, descriptor: { digest, size }, diffId }: WantedLayer, layer?: StoredLayer): void {

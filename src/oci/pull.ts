@@ -6,6 +6,7 @@
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
+import { type PublishedArtifact, publishArtifact } from './artifact.ts'
 import type { LayerOptions } from './layer.ts'
 import {
   choosePlatform,
@@ -35,6 +36,7 @@ export type PullEvent =
     }
   | LayerEvent
   | { readonly type: 'image'; readonly image: PublishedImage }
+  | { readonly type: 'artifact'; readonly artifact: PublishedArtifact }
 
 /** Options of {@link pullImage}. */
 export interface PullOptions extends PublishOptions, Pick<LayerOptions, 'decompressor' | 'tar'> {
@@ -49,6 +51,12 @@ export interface PullOptions extends PublishOptions, Pick<LayerOptions, 'decompr
 }
 
 const maxIndexDepth = 4
+
+interface FoundManifest {
+  readonly bytes: Buffer
+  readonly digest: string
+  readonly manifest: Manifest
+}
 
 /**
  * Pulls an image: layers that the repository has are not fetched, the others are stored as they come, and the image is
@@ -74,21 +82,79 @@ export async function pullImage(
   source: ImageSource,
   options: PullOptions = {},
 ): Promise<PublishedImage> {
+  const found = await begin(repository, source, options)
+  if (isContainerImage(found.manifest)) return fetchImage(repository, source, found, options)
+  throw new ComposefsError('ERR_OCI_MEDIA_TYPE', 'this is an artifact, not a container image', {
+    path: source.name,
+    actual: found.manifest.config.mediaType,
+    expected: 'an image config',
+    hint: 'pullAny takes artifacts too',
+  })
+}
+
+/**
+ * Pulls an image as {@link pullImage} does, or an artifact, whose blobs are kept as they are. Throws as that does.
+ *
+ * @example
+ * ```ts
+ * import { parseReference, pullAny, RegistryClient } from 'composefs-streams/oci'
+ * import { Repository } from 'composefs-streams/repository'
+ *
+ * const repository = await Repository.init('./repo', { insecure: 'auto' })
+ * const source = await RegistryClient.open(parseReference('ghcr.io/me/chart'))
+ * const pulled = await pullAny(repository, source, { name: 'chart' })
+ * console.log(pulled.kind, pulled.manifestDigest)
+ * await source.close()
+ * ```
+ */
+export async function pullAny(
+  repository: Repository,
+  source: ImageSource,
+  options: PullOptions = {},
+): Promise<PublishedImage | PublishedArtifact> {
+  const found = await begin(repository, source, options)
+  const fetch = isContainerImage(found.manifest) ? fetchImage : fetchArtifact
+  return fetch(repository, source, found, options)
+}
+
+/** Everything that can be refused is refused before anything is stored. */
+async function begin(repository: Repository, source: ImageSource, options: PullOptions): Promise<FoundManifest> {
   repository.assertWritable()
-  const { name, signal, onEvent = () => {} } = options
-  if (name !== undefined) tagRef(name)
+  if (options.name !== undefined) tagRef(options.name)
   const { bytes, digest } = await findManifest(source, options.platform ?? hostPlatform())
   const manifest = parseManifest(bytes)
-  checkKinds(source, manifest)
-  onEvent({ type: 'manifest', digest, layers: manifest.layers })
+  if (isContainerImage(manifest)) checkLayers(source, manifest)
+  options.onEvent?.({ type: 'manifest', digest, layers: manifest.layers })
+  return { bytes, digest, manifest }
+}
+
+async function fetchImage(
+  repository: Repository,
+  source: ImageSource,
+  { bytes, manifest }: FoundManifest,
+  options: PullOptions,
+): Promise<PublishedImage> {
   const config = await source.readBlob(manifest.config, 'the config')
   const layers = await pullLayers(repository, source, await wantedLayers(source, manifest, config), options)
-  signal?.throwIfAborted()
-  const tags = name === undefined ? [] : [name]
-  const image = await publishImage(repository, { manifest: bytes, config, layers, tags }, options)
-  onEvent({ type: 'image', image })
+  const image = await publishImage(repository, { manifest: bytes, config, layers, tags: tagsOf(options) }, options)
+  options.onEvent?.({ type: 'image', image })
   return image
 }
+
+async function fetchArtifact(
+  repository: Repository,
+  source: ImageSource,
+  { bytes, manifest }: FoundManifest,
+  options: PullOptions,
+): Promise<PublishedArtifact> {
+  const config = await source.readBlob(manifest.config, 'the config')
+  const layers = await pullLayers(repository, source, wantedBlobs(manifest), options)
+  const artifact = await publishArtifact(repository, { manifest: bytes, config, layers, tags: tagsOf(options) })
+  options.onEvent?.({ type: 'artifact', artifact })
+  return artifact
+}
+
+const tagsOf = ({ name }: PullOptions): string[] => (name === undefined ? [] : [name])
 
 async function findManifest(source: ImageSource, platform: Platform): Promise<SourceManifest> {
   let found = await source.manifest()
@@ -108,15 +174,7 @@ async function findManifest(source: ImageSource, platform: Platform): Promise<So
   return found
 }
 
-/** Everything that can be refused is refused before anything is stored. */
-function checkKinds({ name }: ImageSource, manifest: Manifest): void {
-  if (!isContainerImage(manifest)) {
-    throw new ComposefsError('ERR_OCI_MEDIA_TYPE', 'this is an artifact, not a container image', {
-      path: name,
-      actual: manifest.config.mediaType,
-      expected: 'an image config',
-    })
-  }
+function checkLayers({ name }: ImageSource, manifest: Manifest): void {
   manifest.layers.forEach(({ mediaType, digest, urls = [] }, i) => {
     const layer = `layer ${i + 1} of ${manifest.layers.length} (${digest}) of ${name}`
     if (urls.length > 0 || mediaType.includes('foreign')) {
@@ -143,8 +201,15 @@ async function wantedLayers(source: ImageSource, manifest: Manifest, config: Buf
       actual: diffIds.length,
     })
   }
-  return layers.map((descriptor, i) => ({ number: i + 1, count: layers.length, descriptor, diffId: diffIds[i]! }))
+  return layers.map((descriptor, i) => ({ ...place(i, layers), descriptor, diffId: diffIds[i]!, isTar: true }))
 }
+
+function wantedBlobs({ layers }: Manifest): WantedLayer[] {
+  // Media types tell nothing: files are pushed as layers of tar unless somebody says what they are.
+  return layers.map((descriptor, i) => ({ ...place(i, layers), descriptor, diffId: descriptor.digest, isTar: false }))
+}
+
+const place = (i: number, { length }: readonly Descriptor[]) => ({ number: i + 1, count: length })
 
 async function pullLayers(
   repository: Repository,
@@ -154,7 +219,9 @@ async function pullLayers(
 ): Promise<ReadonlyMap<string, ObjectId>> {
   const puller = new LayerPuller(repository, source, options)
   try {
-    return await puller.pull(layers)
+    const stored = await puller.pull(layers)
+    options.signal?.throwIfAborted()
+    return stored
   } catch (error) {
     // What is complete shall not come a second time; that this failed as well would only hide why.
     await puller.keep().catch(() => {})

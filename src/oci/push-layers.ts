@@ -23,9 +23,8 @@ export interface LayerToPush {
   readonly count: number
   /** Digest of the tar; of an artifact's layer, of the blob. */
   readonly diffId: string
-  /** The splitstream that represents it, and what kind of stream that is. */
+  /** The splitstream that represents it. */
   readonly id: ObjectId
-  readonly contentType: bigint
   /** Bytes of the tar. */
   readonly tarSize: number
   /** How it is packed if it has to be sent. */
@@ -120,11 +119,11 @@ async function pushLayer(
 /** The bytes of the blob. They end only if the tar had its diffID. */
 function layerBlob(
   repository: Repository,
-  { number, id, contentType, diffId, tarSize: size, compression }: LayerToPush,
+  { number, id, diffId, tarSize: size, compression }: LayerToPush,
   onEvent: (event: PushLayerEvent) => void,
   signal: AbortSignal,
 ): Readable {
-  const source = catStream(repository, id, { contentType })
+  const source = catStream(repository, id)
   const verifier = new DigestVerifier({ digest: diffId, size, name: 'the layer in the repository' })
   let reported = performance.now()
   verifier.on('data', () => {

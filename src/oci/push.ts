@@ -6,12 +6,10 @@
 import { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
-import { contentTypes } from '../streams/splitstream-format.ts'
-import { parseSplitstream } from '../streams/splitstream-reader.ts'
 import type { ImageDestination } from './destination.ts'
 import { type OpenedImage, openImage } from './image.ts'
+import { streamInfo } from './layer.ts'
 import { type Descriptor, type Platform, parseManifest } from './manifest.ts'
-import { layerStream } from './names.ts'
 import { type LayerBlob, type LayerToPush, type PushLayerEvent, pushLayers } from './push-layers.ts'
 import { compressionOf, type PushCompression, pushedManifest } from './push-manifest.ts'
 import type { BlobDescriptor } from './source.ts'
@@ -30,6 +28,7 @@ export type PushEvent =
 
 /** A pushed image. */
 export interface PushedImage {
+  readonly kind: 'image' | 'artifact'
   /** Digest of the manifest at the destination. */
   readonly manifestDigest: string
   readonly configDigest: string
@@ -53,7 +52,7 @@ export interface PushOptions {
 }
 
 /**
- * Pushes an image: its layers are put together again, bit for bit, and compared with their diffIDs on the way; what the
+ * Pushes an image, or an artifact, whose blobs stay as they are: its layers are put together again, bit for bit, and compared with their diffIDs on the way; what the
  * destination has is not sent. The config keeps its bytes. So does the manifest where all blobs are those that it names,
  * that is where they are there already, or are plain tars; otherwise there is a new one, for compressors differ.
  *
@@ -91,32 +90,29 @@ export async function pushImage(
   signal.throwIfAborted()
   await destination.publish(described, platformOf(image), signal)
   const original = described.digest === manifestDigest
-  const result = { manifestDigest: described.digest, configDigest: config.digest, original, layers: pushed }
+  const kind = image.config === undefined ? ('artifact' as const) : ('image' as const)
+  const result = { kind, manifestDigest: described.digest, configDigest: config.digest, original, layers: pushed }
   onEvent({ type: 'pushed', image: result })
   return result
 }
 
 function layersToPush(
   repository: Repository,
-  { manifest, config }: OpenedImage,
+  { manifest, config, layers }: OpenedImage,
   { compression: wanted }: PushOptions,
   there: readonly Descriptor[],
 ): LayerToPush[] {
   return manifest.layers.map((descriptor, i) => {
     // An artifact consists of blobs that nobody may change.
     const diffId = config?.config.diffIds[i] ?? descriptor.digest
-    const id = config?.layers[i] ?? repository.resolveStream(layerStream(diffId)).id
-    const contentType = config === undefined ? contentTypes.blob : contentTypes.layer
-    const { streamSize: tarSize } = parseSplitstream(repository.readObject(id), {
-      algorithm: repository.algorithm,
-      contentType,
-    })
+    const id = layers[i]!
+    const { streamSize: tarSize } = streamInfo(repository, id)
     const keep = config === undefined || (wanted === undefined && descriptor.digest === diffId)
     const compression = keep ? 'none' : (wanted ?? 'gzip')
     const candidates = [descriptor, ...there.slice(i, i + 1)]
       .map(({ digest, size, mediaType }) => ({ digest, size, compression: compressionOf(mediaType) }))
       .filter((blob) => wanted === undefined || keep || blob.compression === compression)
-    return { number: i + 1, count: manifest.layers.length, diffId, id, contentType, tarSize, compression, candidates }
+    return { number: i + 1, count: manifest.layers.length, diffId, id, tarSize, compression, candidates }
   })
 }
 

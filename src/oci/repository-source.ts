@@ -4,23 +4,22 @@
  * @packageDocumentation
  */
 import { Readable } from 'node:stream'
-import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
-import { contentTypes } from '../streams/splitstream-format.ts'
-import { parseSplitstream } from '../streams/splitstream-reader.ts'
+import type { PublishedArtifact } from './artifact.ts'
 import { catStream } from './cat.ts'
-import { type OpenedConfig, type OpenedImage, openImage } from './image.ts'
+import { type OpenedImage, openImage } from './image.ts'
+import { streamInfo } from './layer.ts'
 import { type Descriptor, mediaTypes } from './manifest.ts'
 import type { PublishedImage } from './publish.ts'
-import { type PullOptions, pullImage } from './pull.ts'
+import { type PullOptions, pullAny, pullImage } from './pull.ts'
 import type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'
 
 /** Options of {@link copyImage}. */
 export type CopyOptions = Omit<PullOptions, 'platform' | 'decompressor'>
 
 /**
- * Copies an image from one repository to another, which may use another hash: layers are put together again, compared
- * with their diffIDs, and stored anew. Layers that are there are not read.
+ * Copies an image from one repository to another, which may use another hash: layers are put together
+ * again, compared with their diffIDs, and stored anew. Layers that are there are not read.
  *
  * @param image a tag, or `@` and the digest of a manifest
  * @throws {@link ComposefsError} what {@link openImage} and {@link pullImage} throw; `ERR_OCI_MEDIA_TYPE` for an artifact
@@ -44,21 +43,25 @@ export async function copyImage(
   return pullImage(to, new RepositorySource(from, image), options)
 }
 
+/** The same for an image or an artifact, whose blobs are copied as they are. Throws as {@link copyImage} does. */
+export async function copyAny(
+  from: Repository,
+  name: string,
+  to: Repository,
+  options: CopyOptions = {},
+): Promise<PublishedImage | PublishedArtifact> {
+  return pullAny(to, new RepositorySource(from, name), options)
+}
+
 class RepositorySource implements ImageSource {
   readonly name: string
   readonly #repository: Repository
   readonly #image: OpenedImage
-  readonly #config: OpenedConfig
 
   constructor(repository: Repository, name: string) {
     this.name = name
     this.#repository = repository
     this.#image = openImage(repository, name)
-    const { config } = this.#image
-    if (config === undefined) {
-      throw new ComposefsError('ERR_OCI_MEDIA_TYPE', `${name} is an artifact, not a container image`)
-    }
-    this.#config = config
   }
 
   async manifest(): Promise<SourceManifest> {
@@ -72,23 +75,27 @@ class RepositorySource implements ImageSource {
 
   /** The tars: the blobs that they came in are not kept. */
   async layers(): Promise<Descriptor[]> {
-    const { algorithm } = this.#repository
-    const wanted = { algorithm, contentType: contentTypes.layer }
-    return this.#config.layers.map((id, i) => ({
+    return this.#image.layers.map((id, i) => ({
       mediaType: mediaTypes.layer,
-      digest: this.#config.config.diffIds[i]!,
-      size: parseSplitstream(this.#repository.readObject(id), wanted).streamSize,
+      digest: this.#digests[i]!,
+      size: streamInfo(this.#repository, id).streamSize,
       platform: undefined,
       annotations: {},
     }))
   }
 
   blob({ digest }: BlobDescriptor): Readable & { readonly bytesRead: number } {
-    const id = this.#config.layers[this.#config.config.diffIds.indexOf(digest)]!
-    return counted(catStream(this.#repository, id, { contentType: contentTypes.layer }))
+    const id = this.#image.layers[this.#digests.indexOf(digest)]!
+    return counted(catStream(this.#repository, id))
   }
 
   async close(): Promise<void> {}
+
+  /** Of the tars; an artifact's blobs are what its manifest names. */
+  get #digests(): readonly string[] {
+    const { config, manifest } = this.#image
+    return config?.config.diffIds ?? manifest.layers.map(({ digest }) => digest)
+  }
 }
 
 function counted(source: Readable): Readable & { readonly bytesRead: number } {

@@ -6,10 +6,11 @@
 import { createReadStream } from 'node:fs'
 import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
+import type { PublishedArtifact } from './artifact.ts'
 import { DirectorySource } from './directory-source.ts'
 import { type ImportEvent, importArchive } from './import.ts'
 import type { PublishedImage } from './publish.ts'
-import { type PullEvent, type PullOptions, pullImage } from './pull.ts'
+import { type PullEvent, type PullOptions, pullAny } from './pull.ts'
 import { resolveShortName } from './registry/places.ts'
 import { readRegistriesConfig } from './registry/registries-conf.ts'
 import { RegistryClient, type RegistryOptions } from './registry/registry.ts'
@@ -59,7 +60,7 @@ export async function openSource(name: string, options: OpenOptions = {}): Promi
 }
 
 /**
- * Pulls an image by its name, from whatever transport: see {@link pullImage} and {@link importArchive}.
+ * Pulls an image or an artifact by its name, from whatever transport: see {@link pullAny} and {@link importArchive}.
  *
  * @example
  * ```ts
@@ -67,15 +68,15 @@ export async function openSource(name: string, options: OpenOptions = {}): Promi
  * import { Repository } from 'composefs-streams/repository'
  *
  * const repository = await Repository.init('./repo', { insecure: 'auto' })
- * const { imageId } = await pull(repository, 'docker://quay.io/fedora/fedora', { name: 'fedora' })
- * console.log(imageId.hex)
+ * const pulled = await pull(repository, 'docker://quay.io/fedora/fedora', { name: 'fedora' })
+ * if (pulled.kind === 'image') console.log(pulled.imageId.hex)
  * ```
  */
 export async function pull(
   repository: Repository,
   name: string,
   options: PullByNameOptions = {},
-): Promise<PublishedImage> {
+): Promise<PublishedImage | PublishedArtifact> {
   const [transport, rest] = split(name)
   if (transport !== undefined && archives.has(transport)) {
     const [path, select] = pathAndTag(rest)
@@ -91,7 +92,7 @@ export async function pull(
   }
   const source = await openSource(name, options)
   try {
-    return await pullImage(repository, source, options)
+    return await pullAny(repository, source, options)
   } finally {
     await source.close()
   }

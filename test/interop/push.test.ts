@@ -20,6 +20,7 @@ import { compileInto } from '../support/compiled.ts'
 import { cuttingLine } from '../support/cutting-line.ts'
 import { DockerRegistry, login, makeCa, type PrivateCa, TokenServer } from '../support/docker-registry.ts'
 import { imageOf } from '../support/image-archive.ts'
+import { imageIdOf } from '../support/image-id.ts'
 import { randomImage, writeLayout } from '../support/random-images.ts'
 import { makeRealImage, skipRealImage } from '../support/real-image.ts'
 import { entry, tar } from '../support/tar.ts'
@@ -77,8 +78,8 @@ function options(more: PushByNameOptions = {}): PushByNameOptions {
 
 async function pulled(name: string): Promise<{ repository: Repository; id: string }> {
   const repository = await temporaryRepository()
-  const { imageId } = await pull(repository, name, { ...registry(), name: 'x' })
-  return { repository, id: imageId.hex }
+  const id = imageIdOf(await pull(repository, name, { ...registry(), name: 'x' }))
+  return { repository, id }
 }
 
 /** What skopeo makes of it: digest of the manifest, that of the config, and the diffIDs. */

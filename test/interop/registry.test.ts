@@ -16,6 +16,7 @@ import { Cfsctl, initOurs, run } from '../support/cfsctl.ts'
 import { compileInto } from '../support/compiled.ts'
 import { DockerRegistry, login, makeCa, type PrivateCa, TokenServer } from '../support/docker-registry.ts'
 import { imageOf } from '../support/image-archive.ts'
+import { imageIdOf } from '../support/image-id.ts'
 import { randomImage, writeLayout } from '../support/random-images.ts'
 import { makeRealImage, skipRealImage } from '../support/real-image.ts'
 import { entry, tar } from '../support/tar.ts'
@@ -61,9 +62,9 @@ async function idByPipe(name: string): Promise<string> {
 
 async function idByPull(reference: string, more: PullByNameOptions = {}): Promise<string> {
   const repository = await temporaryRepository()
-  const { imageId } = await pull(repository, `docker://${reference}`, options(more))
+  const id = imageIdOf(await pull(repository, `docker://${reference}`, options(more)))
   expect(leftovers(repository)).toEqual([])
-  return imageId.hex
+  return id
 }
 
 beforeAll(async () => {
@@ -189,8 +190,8 @@ describe.skipIf(skip)('docker-registry', () => {
       const tag = transport === 'dir' ? '' : transport === 'docker-archive' ? ':five:latest' : ':five'
       await run('skopeo', ['copy', '-q', from, `${destination}${tag}`])
       const repository = await temporaryRepository()
-      const { imageId } = await pull(repository, `${destination}${tag === ':five' ? tag : ''}`, options())
-      expect(imageId.hex, transport).toBe(right)
+      const pulled = await pull(repository, `${destination}${tag === ':five' ? tag : ''}`, options())
+      expect(imageIdOf(pulled), transport).toBe(right)
       expect(openImage(repository, 'x').manifestDigest).toMatch(/^sha256:/)
     }
   })

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { importArchive, openImage, type PullOptions, pull, pullImage, SkopeoSource } from '../../src/oci/index.ts'
 import { run } from '../support/cfsctl.ts'
 import { imageOf } from '../support/image-archive.ts'
+import { imageIdOf } from '../support/image-id.ts'
 import { randomImage, writeLayout } from '../support/random-images.ts'
 import { entry, tar } from '../support/tar.ts'
 import { leftovers, temporaryRepository } from '../support/temporary-repository.ts'
@@ -96,8 +97,8 @@ describe.skipIf(skip)("skopeo's proxy", () => {
     await buildah('pull', '-q', 'oci:simple')
     const [id] = (await buildah('images', '-q')).split('\n')
     const repository = await temporaryRepository()
-    const { imageId } = await pull(repository, `containers-storage:${id}`, { name: 'x' })
-    expect(imageId.hex).toBe(await byPipe(`oci:${at('simple')}`))
+    const pulled = await pull(repository, `containers-storage:${id}`, { name: 'x' })
+    expect(imageIdOf(pulled)).toBe(await byPipe(`oci:${at('simple')}`))
   })
 
   test('says what skopeo says', async () => {

@@ -54,6 +54,24 @@ export function imageOf(
   return { config, manifest: Buffer.from(JSON.stringify(manifest)), layers: blobs.map(({ bytes }) => bytes) }
 }
 
+/** An artifact of these blobs, with the empty config; about another manifest, perhaps. */
+export function artifactOf(
+  blobs: readonly { readonly mediaType: string; readonly bytes: Buffer }[],
+  subject?: Buffer,
+): ImageBytes {
+  const config = Buffer.from('{}')
+  const descriptor = (mediaType: string, bytes: Buffer) => ({ mediaType, digest: digestOf(bytes), size: bytes.length })
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: manifestType,
+    artifactType: 'application/x-thing',
+    config: descriptor('application/vnd.oci.empty.v1+json', config),
+    layers: blobs.map(({ mediaType, bytes }) => descriptor(mediaType, bytes)),
+    ...(subject !== undefined && { subject: descriptor(manifestType, subject) }),
+  }
+  return { config, manifest: Buffer.from(JSON.stringify(manifest)), layers: blobs.map(({ bytes }) => bytes) }
+}
+
 /** The `index.json` of a layout that holds one manifest. */
 export function indexOf(manifest: Buffer, digest: string = digestOf(manifest), name?: string): Buffer {
   const annotations = name === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': name } }

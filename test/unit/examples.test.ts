@@ -1,10 +1,15 @@
 /** The examples and the demonstration, run as their comments say. */
+import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readImage } from '../../src/erofs/index.ts'
 import { fsverityDigest } from '../../src/fsverity/index.ts'
+import { readDumpfile } from '../../src/streams/index.ts'
 import { Installed } from '../support/command.ts'
-import { digestOf, dockerArchive } from '../support/image-archive.ts'
+import { digestOf, dockerArchive, imageOf } from '../support/image-archive.ts'
+import { serve } from '../support/serve.ts'
 import { entry, tar } from '../support/tar.ts'
 
 const layer = tar(
@@ -50,6 +55,34 @@ test('fan-out', () => {
   expect(name).toBe(`oci-layer-${digestOf(layer)}`)
   expect(installed.composefs(['--repo', 'repo-fan', 'cat', name!]).out).toBe(layer.toString('latin1'))
   expect(existsSync(installed.file(`repo-fan/images/${image}`))).toBe(true)
+})
+
+describe('from a registry', () => {
+  const execute = promisify(execFile)
+  const image = imageOf([layer], [{ bytes: gzipSync(layer), suffix: '+gzip' }])
+  const reference = async (): Promise<string> => {
+    const blobs = new Map([image.config, ...image.layers].map((bytes) => [digestOf(bytes), bytes]))
+    const { host } = await serve(({ url }, response) => {
+      const name = url!.split('/').at(-1)!
+      response.end(name === 'latest' ? image.manifest : blobs.get(name))
+    })
+    return `${host}/some/image`
+  }
+  const run = async (script: string, ...args: string[]): Promise<string> => {
+    const { stdout } = await execute(process.execPath, [installed.file(script), ...args], { cwd: installed.directory })
+    return stdout
+  }
+
+  test('registry-to-image', async () => {
+    const out = await run('examples/registry-to-image.js', `docker://${await reference()}`, 'repo-pull', 'pulled.cfs')
+    expect(out).toBe(`${fsverityDigest('sha512', readFileSync(installed.file('pulled.cfs'))).hex}  pulled.cfs\n`)
+    expect(readImage(readFileSync(installed.file('pulled.cfs'))).fileSystem.get('/usr/program')?.kind).toBe('leaf')
+  })
+
+  test('registry-stream', async () => {
+    const fileSystem = readDumpfile(Buffer.from(await run('examples/registry-stream.js', await reference(), '0')))
+    expect(fileSystem.get('/usr/share/doc/readme')?.kind).toBe('leaf')
+  })
 })
 
 test('the demonstration, twice', () => {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { configStream, manifestStream } from '../../oci/names.ts'
-import { copyImage } from '../../oci/repository-source.ts'
+import { copyAny } from '../../oci/repository-source.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { withRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
@@ -29,7 +29,7 @@ async function copyOne(image: string, flags: { from: string; name?: string }, to
   const from = await Repository.open(path)
   try {
     const options = name === undefined ? { signal } : { name, signal }
-    const { manifestDigest, configDigest } = await copyImage(from, image, to, options)
+    const { manifestDigest, configDigest } = await copyAny(from, image, to, options)
     const tagged = name === undefined ? '' : `, tagged as ${name}`
     await printLine(`Copied image ${image} from ${path} to destination repo${tagged}`)
     await printLine(`Manifest digest: ${manifestDigest}`)

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { ComposefsError } from '../../errors.ts'
+import type { PublishedArtifact } from '../../oci/artifact.ts'
 import { parsePlatform } from '../../oci/manifest.ts'
 import { manifestStream } from '../../oci/names.ts'
 import type { PublishedImage } from '../../oci/publish.ts'
@@ -64,12 +65,11 @@ async function pullOne(image: string, name: string, flags: PullFlags, command: C
       },
       onRetry: (notice) => report.retry(notice),
     }).finally(() => report.end())
-    const { manifestDigest, configDigest, images, imageId, boot } = pulled
+    const { manifestDigest, configDigest } = pulled
     const { newObjects, presentObjects, newBytes, inlineBytes } = sums
     if (flags.json) {
-      const byVersion = Object.fromEntries([...images].map(([version, id]) => [`v${version}`, id.hex]))
       const objects = { newObjects, presentObjects, newBytes, inlineBytes }
-      const ids = { imageId: imageId.hex, images: byVersion, bootImageId: boot?.id.hex ?? null }
+      const ids = pulled.kind === 'image' ? idsOf(pulled) : {}
       await printJson({ manifestDigest, configDigest, ...ids, tags: [name], objects })
       return checkFound(pulled, expectedDigest)
     }
@@ -81,15 +81,21 @@ async function pullOne(image: string, name: string, flags: PullFlags, command: C
     const counts = `${newObjects} new + ${presentObjects} already present objects`
     await printLine(`objects  ${counts}; ${binarySize(newBytes)} stored, ${binarySize(inlineBytes)} inlined`)
     checkFound(pulled, expectedDigest)
+    const boot = pulled.kind === 'image' ? pulled.boot : undefined
     if (boot === undefined) return
     const made = expectedDigest === undefined ? '' : ` (xattr-mode=${boot.xattrs}, format-version=V${boot.version})`
     await printLine(`Boot image: ${boot.id.hex}${made}`)
   })
 }
 
+function idsOf({ imageId, images, boot }: PublishedImage) {
+  const byVersion = Object.fromEntries([...images].map(([version, id]) => [`v${version}`, id.hex]))
+  return { imageId: imageId.hex, images: byVersion, bootImageId: boot?.id.hex ?? null }
+}
+
 /** The pull is done all the same. */
-function checkFound({ boot }: PublishedImage, expectedDigest: string | undefined): void {
-  if (expectedDigest === undefined || boot !== undefined) return
+function checkFound(pulled: PublishedImage | PublishedArtifact, expectedDigest: string | undefined): void {
+  if (expectedDigest === undefined || (pulled.kind === 'image' && pulled.boot !== undefined)) return
   throw new ComposefsError('ERR_NOT_FOUND', 'no boot image has the expected digest', {
     path: expectedDigest,
     hint: 'tried 4 combinations: xattr modes allowlist-only and keep-user-xattrs, formats 1 and 2',

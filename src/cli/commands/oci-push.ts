@@ -52,9 +52,9 @@ async function pushOne(image: string, name: string, flags: PushFlags, command: C
       onEvent: (event) => report.event(event),
       onRetry: (notice) => report.retry(notice),
     }).finally(() => report.end())
-    const { manifestDigest, configDigest, original, layers } = pushed
+    const { kind, manifestDigest, configDigest, original, layers } = pushed
     if (!original) note('the manifest is a new one: not all of the image could be kept as it came')
-    else if (layers.some(({ compression, how }) => compression === 'none' && how === 'sent')) {
+    else if (kind === 'image' && layers.some(({ compression, how }) => compression === 'none' && how === 'sent')) {
       note('layers were sent as the plain tars that they came as; --compression gzip makes them smaller')
     }
     if (toStdout) return

@@ -57,6 +57,7 @@ describe('an archive', () => {
     const [result, ...more] = await take(repository, ociArchive(image, 'name'))
     expect(more).toEqual([])
     expect(result).toEqual({
+      kind: 'image',
       manifestDigest: digestOf(image.manifest),
       configDigest: digestOf(image.config),
       diffIds: tars.map(digestOf),

@@ -16,6 +16,7 @@ import {
 } from '../../../src/oci/index.ts'
 import type { Repository } from '../../../src/repository/index.ts'
 import { parseSplitstream } from '../../../src/streams/index.ts'
+import { imageIdOf } from '../../support/image-id.ts'
 import { randomImage, writeLayout } from '../../support/random-images.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { temporaryRepository } from '../../support/temporary-repository.ts'
@@ -24,13 +25,12 @@ async function imported(seed: number): Promise<{ repository: Repository; id: str
   const at = temporaryDirectory()
   writeLayout(join(at, 'from'), randomImage(seed))
   const repository = await temporaryRepository()
-  const { imageId } = await pull(repository, `oci:${at}/from`, { name: 'x' })
-  return { repository, id: imageId.hex, at }
+  const id = imageIdOf(await pull(repository, `oci:${at}/from`, { name: 'x' }))
+  return { repository, id, at }
 }
 
 async function idOf(name: string): Promise<string> {
-  const { imageId } = await pull(await temporaryRepository(), name, { name: 'y' })
-  return imageId.hex
+  return imageIdOf(await pull(await temporaryRepository(), name, { name: 'y' }))
 }
 
 /** Spoils an object that a layer consists of. */

@@ -1,0 +1,93 @@
+/**
+ * Artifacts: manifests that describe no container image. Their blobs are kept as they are (spec: rs-0.9, section 1.2).
+ *
+ * @packageDocumentation
+ */
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import type { Repository } from '../repository/repository.ts'
+import { DigestVerifier } from '../streams/digest-verifier.ts'
+import { contentTypes } from '../streams/splitstream-format.ts'
+import { encodeSplitstream } from '../streams/splitstream-writer.ts'
+import { writeDocument } from './document.ts'
+import { type StoredLayer, streamInfo } from './layer.ts'
+import { type Descriptor, parseManifest } from './manifest.ts'
+import { configRef, configStream, layerStream, manifestStream, referrerRef, sha256, tagRef } from './names.ts'
+import type { ImageParts } from './publish.ts'
+import type { BlobDescriptor } from './source.ts'
+
+/** A published artifact. */
+export interface PublishedArtifact {
+  readonly kind: 'artifact'
+  readonly manifestDigest: string
+  readonly configDigest: string
+  readonly blobs: readonly Descriptor[]
+  readonly tags: readonly string[]
+}
+
+/** The splitstream of a blob that the repository has; one of a layer will do, whose tar is that very blob. */
+export function findBlob(repository: Repository, { digest, size }: BlobDescriptor): ObjectId | undefined {
+  const id = repository.hasStream(layerStream(digest))
+  return id !== undefined && streamInfo(repository, id).streamSize === size ? id : undefined
+}
+
+/**
+ * Stores one blob, as one object. Nothing is linked.
+ *
+ * @throws {@link ComposefsError} the codes of `DigestVerifier` and of the repository; an `AbortError`
+ */
+export async function importBlob(
+  repository: Repository,
+  source: Readable,
+  { digest, size }: BlobDescriptor,
+  signal: AbortSignal,
+): Promise<StoredLayer> {
+  const { algorithm, objects } = repository
+  const object = objects.create(size)
+  try {
+    await pipeline(
+      source,
+      new DigestVerifier({ digest, size }),
+      async (chunks: AsyncIterable<Buffer>) => {
+        for await (const chunk of chunks) await object.write(chunk)
+      },
+      { signal },
+    )
+  } catch (error) {
+    await object.abort()
+    throw error
+  }
+  const body = { type: 'external', id: await object.finish(), size } as const
+  const id = objects.put(encodeSplitstream({ algorithm, contentType: contentTypes.blob, body }))
+  const sizes = { size, tarSize: size, inlineSize: 0 }
+  return { diffId: digest, digest, ...sizes, compression: 'none', id, present: false }
+}
+
+/**
+ * Publishes an artifact whose blobs are stored: whoever finds the tag finds all of it. Where the manifest that it is
+ * about is here, it becomes a referrer of that.
+ *
+ * @throws {@link ComposefsError} the codes of the repository; `ERR_OCI_JSON`, `ERR_OCI_NAME`. Nothing is published then
+ */
+export async function publishArtifact(repository: Repository, parts: ImageParts): Promise<PublishedArtifact> {
+  const { manifest, config, layers, tags } = parts
+  const { layers: blobs, subject } = parseManifest(manifest)
+  const refs = blobs.map(({ digest }) => [digest, layers.get(digest)!] as const)
+  const manifestDigest = sha256(manifest)
+  const configDigest = sha256(config)
+  const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, refs)
+  const named = [[configRef(configDigest), configId] as const, ...refs]
+  const manifestId = writeDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
+  const isKnown = subject !== undefined && repository.hasStream(manifestStream(subject.digest)) !== undefined
+  await repository.transaction((transaction) => {
+    for (const [digest, id] of refs) transaction.linkStream(layerStream(digest), id)
+    transaction.linkStream(configStream(configDigest), configId)
+    transaction.linkStream(manifestStream(manifestDigest), manifestId)
+    for (const tag of tags) transaction.setRef('streams', tagRef(tag), manifestStream(manifestDigest))
+    if (isKnown) {
+      transaction.setRef('streams', referrerRef(subject.digest, manifestDigest), manifestStream(manifestDigest))
+    }
+  })
+  return { kind: 'artifact', manifestDigest, configDigest, blobs, tags }
+}
