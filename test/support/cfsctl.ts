@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ErofsVersion } from '../../src/erofs/index.ts'
@@ -35,6 +35,17 @@ export class Cfsctl {
 
   bytes(...args: string[]): Promise<Buffer> {
     return run('cfsctl', ['--repo', this.path, ...args])
+  }
+
+  /** Pulls from a registry on loopback that speaks plain http. */
+  pullPlain(host: string, image: string, ...args: string[]): Promise<Buffer> {
+    const home = `${this.path}-home`
+    const containers = join(home, '.config/containers')
+    mkdirSync(containers, { recursive: true })
+    writeFileSync(join(containers, 'registries.conf'), `[[registry]]\nlocation = "${host}"\ninsecure = true\n`)
+    const script = 'HOME=$1; XDG_CONFIG_HOME=$1/.config; export HOME XDG_CONFIG_HOME; shift; exec "$@"'
+    const command = ['cfsctl', '--repo', this.path, 'oci', 'pull', `docker://${host}/${image}`, ...args]
+    return run('sh', ['-c', script, 'sh', home, ...command])
   }
 
   /** Text is latin1 here: it may hold any byte. */
