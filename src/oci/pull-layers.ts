@@ -59,6 +59,10 @@ const defaultParallel = 4
 /** Milliseconds between two looks at how far the layers are. */
 const progressInterval = 100
 
+/**
+ * Fetches the layers of an image. Those that are complete are linked while the others still come, so that whatever ends
+ * the pull, the next one finds them.
+ */
 export class LayerPuller {
   readonly #repository: Repository
   readonly #source: ImageSource
@@ -66,6 +70,9 @@ export class LayerPuller {
   readonly #onEvent: (event: LayerEvent) => void
   readonly #stored = new Map<string, ObjectId>()
   readonly #active = new Map<WantedLayer, { readonly bytesRead: number }>()
+  readonly #unlinked = new Map<string, ObjectId>()
+  #linking: Promise<void> | undefined
+  #left = 0
 
   constructor(repository: Repository, source: ImageSource, options: LayerPullOptions) {
     this.#repository = repository
@@ -75,7 +82,7 @@ export class LayerPuller {
   }
 
   /**
-   * Stores those that the repository does not have. The first failure ends all.
+   * Stores those that the repository does not have. The first failure ends all; what is complete is linked then.
    *
    * @returns the splitstream of each layer by its diffID
    */
@@ -90,21 +97,39 @@ export class LayerPuller {
       if (known) this.#done(layer)
       else missing.push(layer)
     }
+    this.#left = missing.length
     const timer = setInterval(() => this.#report(), progressInterval)
     try {
       await this.#fetchAll(missing)
+    } catch (error) {
+      this.#link()
+      throw error
     } finally {
       clearInterval(timer)
+      await this.#linking
     }
     return new Map([...present, ...this.#stored])
   }
 
-  /** Links the layers that came whole, for the next try. */
-  async keep(): Promise<void> {
-    if (this.#stored.size === 0) return
-    await this.#repository.transaction((transaction) => {
-      for (const [diffId, id] of this.#stored) transaction.linkStream(layerStream(diffId), id)
-    })
+  /** Links what is complete, unless that is under way: then it goes on with it. */
+  #link(): void {
+    // That it failed would only hide why the pull does; where the pull does not, publishing meets the same failure.
+    this.#linking ??= this.#linkAll()
+      .catch(() => {})
+      .finally(() => {
+        this.#linking = undefined
+      })
+  }
+
+  async #linkAll(): Promise<void> {
+    // Bringing it to disk may take long, and whoever interrupts does not want to wait.
+    while (this.#unlinked.size > 0 && this.#options.signal?.aborted !== true) {
+      const layers = [...this.#unlinked]
+      this.#unlinked.clear()
+      await this.#repository.transaction((transaction) => {
+        for (const [diffId, id] of layers) transaction.linkStream(layerStream(diffId), id)
+      })
+    }
   }
 
   #fetchAll(missing: WantedLayer[]): Promise<void> {
@@ -121,7 +146,10 @@ export class LayerPuller {
     try {
       const layer = await this.#store(wanted, blob, signal)
       this.#stored.set(diffId, layer.id)
+      this.#unlinked.set(diffId, layer.id)
       this.#done(wanted, layer)
+      // After the last one everything is linked at once.
+      if (--this.#left > 0) this.#link()
     } catch (error) {
       throw inLayer(error, wanted, this.#source.name)
     } finally {

@@ -217,14 +217,7 @@ async function pullLayers(
   layers: readonly WantedLayer[],
   options: PullOptions,
 ): Promise<ReadonlyMap<string, ObjectId>> {
-  const puller = new LayerPuller(repository, source, options)
-  try {
-    const stored = await puller.pull(layers)
-    options.signal?.throwIfAborted()
-    return stored
-  } catch (error) {
-    // What is complete shall not come a second time; that this failed as well would only hide why.
-    await puller.keep().catch(() => {})
-    throw error
-  }
+  const stored = await new LayerPuller(repository, source, options).pull(layers)
+  options.signal?.throwIfAborted()
+  return stored
 }

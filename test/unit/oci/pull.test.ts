@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import {
@@ -101,6 +102,26 @@ describe('pullImage', () => {
     const server = await registry(image, Object.fromEntries(image.layers.map((bytes) => [digestOf(bytes), slowly])))
     await pullFrom(server, await temporaryRepository(), { parallel: 2 })
     expect(most).toBe(2)
+  })
+
+  test('links a layer while the next ones still come: whatever ends the pull, it is kept', async () => {
+    const repository = await temporaryRepository()
+    const linked: string[][] = []
+    const last = digestOf(image.layers.at(-1)!)
+    const server = await registry(image, {
+      [last]: async (response, bytes) => {
+        while (repository.listStreams().length < image.layers.length - 1) await sleep(1)
+        linked.push(repository.listStreams())
+        response.end(bytes)
+      },
+    })
+    await pullFrom(server, repository)
+    expect(linked).toEqual([
+      tars
+        .slice(0, -1)
+        .map((bytes) => layerStream(digestOf(bytes)))
+        .sort(),
+    ])
   })
 
   test('a layer that fails stops the others, and what is complete is kept for the next try', async () => {
