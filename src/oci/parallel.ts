@@ -36,3 +36,19 @@ export async function inParallel<T>(
   outer?.throwIfAborted()
   if (failed !== undefined) throw failed.error
 }
+
+/** What work results in, or the reason of the signal where that fires before; the work itself goes on then. */
+export async function unlessAborted<T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  if (signal === undefined) return work
+  let stop = (): void => {}
+  const aborted = new Promise<never>((_resolve, reject) => {
+    stop = () => reject(signal.reason as Error)
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}

@@ -22,6 +22,7 @@ import {
   parseManifest,
 } from './manifest.ts'
 import { tagRef } from './names.ts'
+import { unlessAborted } from './parallel.ts'
 import { type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
 import { type LayerEvent, LayerPuller, type WantedLayer } from './pull-layers.ts'
 import type { ImageSource, SourceManifest } from './source.ts'
@@ -121,7 +122,8 @@ export async function pullAny(
 async function begin(repository: Repository, source: ImageSource, options: PullOptions): Promise<FoundManifest> {
   repository.assertWritable()
   if (options.name !== undefined) tagRef(options.name)
-  const { bytes, digest } = await findManifest(source, options.platform ?? hostPlatform())
+  const finding = findManifest(source, options.platform ?? hostPlatform())
+  const { bytes, digest } = await unlessAborted(options.signal, finding)
   const manifest = parseManifest(bytes)
   if (isContainerImage(manifest)) checkLayers(source, manifest)
   options.onEvent?.({ type: 'manifest', digest, layers: manifest.layers })
@@ -134,7 +136,7 @@ async function fetchImage(
   { bytes, manifest }: FoundManifest,
   options: PullOptions,
 ): Promise<PublishedImage> {
-  const config = await source.readBlob(manifest.config, 'the config')
+  const config = await unlessAborted(options.signal, source.readBlob(manifest.config, 'the config'))
   const layers = await pullLayers(repository, source, await wantedLayers(source, manifest, config), options)
   const image = await publishImage(repository, { manifest: bytes, config, layers, tags: tagsOf(options) }, options)
   options.onEvent?.({ type: 'image', image })
@@ -147,7 +149,7 @@ async function fetchArtifact(
   { bytes, manifest }: FoundManifest,
   options: PullOptions,
 ): Promise<PublishedArtifact> {
-  const config = await source.readBlob(manifest.config, 'the config')
+  const config = await unlessAborted(options.signal, source.readBlob(manifest.config, 'the config'))
   const layers = await pullLayers(repository, source, wantedBlobs(manifest), options)
   const artifact = await publishArtifact(repository, { manifest: bytes, config, layers, tags: tagsOf(options) })
   options.onEvent?.({ type: 'artifact', artifact })

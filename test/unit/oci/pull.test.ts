@@ -104,6 +104,18 @@ describe('pullImage', () => {
     expect(most).toBe(2)
   })
 
+  test('ends at once where it is told to, whatever it waits for', async () => {
+    for (const held of ['latest', digestOf(image.config), digestOf(image.layers[0]!)]) {
+      const stop = new AbortController()
+      const server = await registry(image, { [held]: () => stop.abort(new Error('enough')) })
+      const repository = await temporaryRepository()
+      // The source has no signal of its own.
+      await expect(pullFrom(server, repository, { signal: stop.signal, parallel: 1 })).rejects.toThrow('enough')
+      expect(repository.listRefs('streams')).toEqual([])
+      expect(leftovers(repository)).toEqual([])
+    }
+  })
+
   test('links a layer while the next ones still come: whatever ends the pull, it is kept', async () => {
     const repository = await temporaryRepository()
     const linked: string[][] = []
