@@ -1,10 +1,11 @@
 /**
- * Digests computed by another thread.
+ * Digests computed by another thread, which may write what it hashes as well.
  *
  * @packageDocumentation
  */
 import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import type { DraftRules } from '../native/draft-files.ts'
 import { type Algorithm, digestSize, ObjectId } from './object-id.ts'
 
 /** What the thread is asked. */
@@ -12,10 +13,30 @@ export interface DigestRequest {
   readonly algorithm: Algorithm
   readonly memory: SharedArrayBuffer
   readonly lengths: readonly number[]
+  readonly drafts: WantedDrafts | undefined
+}
+
+/** Where bodies are to be written as well, and how many of them: the first ones. */
+export interface WantedDrafts extends DraftRules {
+  readonly count: number
+}
+
+/** What it answers. */
+export interface DigestReply {
+  readonly digests: Uint8Array
+  /** Of the first bodies; -1 where there is no draft. */
+  readonly descriptors: Int32Array
+}
+
+/** A body that was hashed. */
+export interface HashedBody {
+  readonly id: ObjectId
+  /** Descriptor of a file without a name that holds the body, for its receiver to close; -1 where there is none. */
+  readonly draft: number
 }
 
 interface Waiting {
-  resolve(ids: ObjectId[]): void
+  resolve(bodies: HashedBody[]): void
   reject(error: Error): void
 }
 
@@ -29,11 +50,12 @@ export class DigestThread {
   /** In the order of their questions, which is that of the answers. */
   readonly #waiting: Waiting[] = []
   #failure: Error | undefined
+  #last: Promise<unknown> | undefined
 
   private constructor(algorithm: Algorithm, worker: Worker) {
     this.#algorithm = algorithm
     this.#worker = worker
-    worker.on('message', (digests: Uint8Array) => this.#waiting.shift()?.resolve(split(digests, digestSize[algorithm])))
+    worker.on('message', (reply: DigestReply) => this.#answer(reply))
     worker.on('error', (error: Error) => this.#fail(error))
     worker.on('exit', () => this.#fail(new Error('the thread that computes digests has ended')))
   }
@@ -42,7 +64,8 @@ export class DigestThread {
   static start(algorithm: Algorithm): DigestThread | undefined {
     if (!existsSync(script)) return undefined
     try {
-      return new DigestThread(algorithm, new Worker(script))
+      // Descriptors that it opens are closed by others, and their numbers used again.
+      return new DigestThread(algorithm, new Worker(script, { trackUnmanagedFds: false }))
     } catch {
       return undefined
     }
@@ -54,28 +77,34 @@ export class DigestThread {
    *
    * @param lengths of the bodies, in bytes
    */
-  digest(memory: SharedArrayBuffer, lengths: readonly number[]): Promise<ObjectId[]> {
+  digest(memory: SharedArrayBuffer, lengths: readonly number[], drafts?: WantedDrafts): Promise<HashedBody[]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<HashedBody[]>((resolve, reject) => {
       this.#waiting.push({ resolve, reject })
-      const request: DigestRequest = { algorithm: this.#algorithm, memory, lengths }
+      const request: DigestRequest = { algorithm: this.#algorithm, memory, lengths, drafts }
       this.#worker.postMessage(request)
     })
+    this.#last = answer
+    return answer
   }
 
-  /** Ends the thread; what it still owes is rejected. */
+  /** Ends the thread, once it has answered: it may have opened files that others have to close. */
   async close(): Promise<void> {
+    await this.#last?.catch(() => {})
     await this.#worker.terminate()
+  }
+
+  #answer({ digests, descriptors }: DigestReply): void {
+    const size = digestSize[this.#algorithm]
+    const bodies = Array.from({ length: digests.length / size }, (_, i) => ({
+      id: ObjectId.fromBytes(digests.subarray(i * size, (i + 1) * size)),
+      draft: descriptors[i] ?? -1,
+    }))
+    this.#waiting.shift()?.resolve(bodies)
   }
 
   #fail(error: Error): void {
     this.#failure ??= error
     for (const { reject } of this.#waiting.splice(0)) reject(error)
   }
-}
-
-function split(digests: Uint8Array, size: number): ObjectId[] {
-  return Array.from({ length: digests.length / size }, (_, i) =>
-    ObjectId.fromBytes(digests.subarray(i * size, (i + 1) * size)),
-  )
 }

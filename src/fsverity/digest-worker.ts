@@ -4,17 +4,22 @@
  * @packageDocumentation
  */
 import { parentPort } from 'node:worker_threads'
-import type { DigestRequest } from './digest-thread.ts'
+import { writeDraft } from '../native/draft-files.ts'
+import type { DigestReply, DigestRequest } from './digest-thread.ts'
 import { fsverityDigest } from './merkle.ts'
 import { digestSize } from './object-id.ts'
 
-parentPort?.on('message', ({ algorithm, memory, lengths }: DigestRequest) => {
+parentPort?.on('message', ({ algorithm, memory, lengths, drafts }: DigestRequest) => {
   const bytes = Buffer.from(memory)
   const digests = Buffer.allocUnsafeSlow(lengths.length * digestSize[algorithm])
+  const descriptors = new Int32Array(drafts?.count ?? 0)
   let end = 0
   lengths.forEach((length, i) => {
     end += length
-    digests.write(fsverityDigest(algorithm, bytes.subarray(end - length, end)).hex, i * digestSize[algorithm], 'hex')
+    const body = bytes.subarray(end - length, end)
+    digests.write(fsverityDigest(algorithm, body).hex, i * digestSize[algorithm], 'hex')
+    if (drafts !== undefined && i < drafts.count) descriptors[i] = writeDraft(drafts, body)
   })
-  parentPort?.postMessage(digests, [digests.buffer])
+  const reply: DigestReply = { digests, descriptors }
+  parentPort?.postMessage(reply, [digests.buffer, descriptors.buffer])
 })

@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
 import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
+import type { DraftRules } from '../native/draft-files.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import type { ObjectSink, ObjectStore } from '../streams/records.ts'
 import { ObjectReadable, type ReadOptions, readObject, verifyObject } from './object-reader.ts'
@@ -142,6 +143,32 @@ export class ObjectDirectory implements ObjectStore {
       }
     } catch (error) {
       throw systemError(error, 'write', 'cannot store an object', this.pathOf(id))
+    }
+    return id
+  }
+
+  /** While what comes is new, other threads may write it ahead. */
+  get drafts(): DraftRules | undefined {
+    if (!this.#expectNew || this.#temporaries?.unnamed !== true) return undefined
+    return { directory: this.path, mode: this.#mode }
+  }
+
+  /**
+   * Stores contents that lie in a file without a name already, unless they are stored. Throws as {@link put} does.
+   *
+   * @param fd open for writing, in the file system of the store; it is closed, whatever happens
+   */
+  putDraft(fd: number, size: number, id: ObjectId): ObjectId {
+    this.#temporaries ??= new TemporaryFiles(this.path, temporaryObjectPrefix)
+    const file = this.#temporaries.adopt(fd)
+    try {
+      this.#beforeWrite()
+      if (this.#known.has(id.hex)) this.stats.presentObjects++
+      else this.#place(file, id, size, 'absent')
+    } catch (error) {
+      throw systemError(error, 'write', 'cannot store an object', this.pathOf(id))
+    } finally {
+      file.close()
     }
     return id
   }

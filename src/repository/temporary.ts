@@ -15,11 +15,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { constants } from 'node:os'
+import { O_TMPFILE } from '../native/draft-files.ts'
 import { errnoException, isErrno } from '../native/errno.ts'
 import { atCurrentDirectory, atSymlinkFollow, native } from '../native/libc.ts'
-
-/** O_TMPFILE, which Node does not name: its own bit and that of O_DIRECTORY. */
-const O_TMPFILE = 0o20000000 | (fsConstants.O_DIRECTORY ?? 0)
 
 const alphanumeric = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const suffixLength = 12
@@ -58,6 +56,16 @@ export class TemporaryFiles {
     this.#prefix = `${directory}/${prefix}`
     // A file without a name gets one through /proc.
     this.#unnamed = native() !== undefined && existsSync('/proc/self/fd')
+  }
+
+  /** Whether files need no name, as far as is known. */
+  get unnamed(): boolean {
+    return this.#unnamed
+  }
+
+  /** A file without a name that somebody else has written. */
+  adopt(fd: number): TemporaryFile {
+    return new TemporaryFile(fd, undefined, this.#prefix)
   }
 
   /** An empty file, open for writing. @throws what `fs.openSync` throws */

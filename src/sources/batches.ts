@@ -78,6 +78,7 @@ export class BatchWriter {
   /** Lets go of everything; also after {@link finish}. */
   async close(): Promise<void> {
     await this.#sink?.abort()
+    await this.#batches.close()
     await this.#thread?.close()
   }
 

@@ -3,14 +3,17 @@
  *
  * @packageDocumentation
  */
-import type { DigestThread } from '../fsverity/digest-thread.ts'
+import type { DigestThread, HashedBody } from '../fsverity/digest-thread.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
+import { closeDraft } from '../native/draft-files.ts'
 import type { ObjectStore } from './records.ts'
 
 /** Bytes of bodies in one batch, and so the largest body that fits. */
 export const batchSize: number = 1024 * 1024
 /** One is filled, one hashed; the others make up for threads that wait for a processor. */
 const maxBatches = 6
+/** Drafts that may be open at a time, in the whole process: 1024 descriptors are all that some systems allow. */
+let draftsLeft = 400
 /** Items without a body take no room: after so many it is time all the same. */
 const maxItems = 4096
 
@@ -21,12 +24,15 @@ class Batch<Item> {
   /** Of the bodies: they lie one behind the other. */
   readonly lengths: number[] = []
   used = 0
-  ids: Promise<ObjectId[]> | undefined
+  hashed: Promise<HashedBody[]> | undefined
+  /** Bodies that the thread may write as well. */
+  drafts = 0
 }
 
 /**
  * Items in their order, and bodies that belong to them. The bodies of one batch are hashed by another thread while the
- * next is filled; then they are stored here, and the items handed on. There is one promise a batch, none a body.
+ * next is filled, and written as well where the store says so; then they are stored here, and the items handed on.
+ * There is one promise a batch, none a body.
  */
 export class DigestBatches<Item> {
   readonly #thread: () => DigestThread | undefined
@@ -106,30 +112,70 @@ export class DigestBatches<Item> {
     while (this.#sent.length > 0) await this.#settleOldest()
   }
 
+  /** Lets go of what was not stored. */
+  async close(): Promise<void> {
+    for (const batch of this.#sent.splice(0)) letGo(batch, await hashedIn(batch))
+  }
+
   #send(thread: DigestThread | undefined): void {
     const batch = this.#batch
-    batch.ids = batch.lengths.length === 0 ? undefined : thread?.digest(batch.memory, batch.lengths)
-    // Looked at when its turn comes; that may be never, where something else fails before.
-    batch.ids?.catch(() => {})
     this.#sent.push(batch)
+    if (thread === undefined || batch.lengths.length === 0) return
+    const { drafts } = this.#store
+    if (drafts !== undefined) {
+      batch.drafts = Math.min(draftsLeft, batch.lengths.length)
+      draftsLeft -= batch.drafts
+    }
+    batch.hashed = thread.digest(batch.memory, batch.lengths, drafts && { ...drafts, count: batch.drafts })
+    // Looked at when its turn comes; that may be never, where something else fails before.
+    batch.hashed.catch(() => {})
   }
 
   async #settleOldest(): Promise<void> {
     const batch = this.#sent.shift()!
-    // Where the thread has failed, the store computes them itself.
-    const digests = await batch.ids?.catch(() => undefined)
-    let at = 0
-    const ids: ObjectId[] = []
-    for (const [i, length] of batch.lengths.entries()) {
-      at += length
-      const id = this.#store.put(batch.bytes.subarray(at - length, at), digests?.[i])
-      ids.push(id instanceof Promise ? await id : id)
+    const hashed = await hashedIn(batch)
+    let ids: ObjectId[]
+    try {
+      ids = await this.#storeBodies(batch, hashed)
+    } finally {
+      letGo(batch, hashed)
     }
     for (const item of batch.items) this.#emit(item, ids)
     batch.items.length = 0
     batch.lengths.length = 0
     batch.used = 0
-    batch.ids = undefined
+    batch.hashed = undefined
     this.#free.push(batch)
   }
+
+  /** What became of a draft is forgotten in `hashed`. */
+  async #storeBodies(batch: Batch<Item>, hashed: (HashedBody | undefined)[]): Promise<ObjectId[]> {
+    const ids: ObjectId[] = []
+    let at = 0
+    for (const [i, length] of batch.lengths.entries()) {
+      const body = hashed[i]
+      hashed[i] = undefined
+      let id: ObjectId | Promise<ObjectId>
+      if (body === undefined || body.draft < 0) id = this.#store.put(batch.bytes.subarray(at, at + length), body?.id)
+      else id = this.#store.putDraft!(body.draft, length, body.id)
+      ids.push(id instanceof Promise ? await id : id)
+      at += length
+    }
+    return ids
+  }
+}
+
+/** Empty where the thread has failed: then the store computes the ids itself. */
+async function hashedIn({
+  hashed,
+}: {
+  hashed: Promise<HashedBody[]> | undefined
+}): Promise<(HashedBody | undefined)[]> {
+  return (await hashed?.catch(() => undefined)) ?? []
+}
+
+function letGo(batch: { drafts: number }, hashed: readonly (HashedBody | undefined)[]): void {
+  for (const body of hashed) if (body !== undefined && body.draft >= 0) closeDraft(body.draft)
+  draftsLeft += batch.drafts
+  batch.drafts = 0
 }

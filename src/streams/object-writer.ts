@@ -97,7 +97,7 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const sink = this.#open?.sink
     this.#open = undefined
-    const ends = [sink?.abort(), this.#thread?.close()]
+    const ends = [sink?.abort(), this.#batches?.close(), this.#thread?.close()]
     Promise.all(ends).then(() => callback(error), callback)
   }
 

@@ -6,6 +6,7 @@
  * @packageDocumentation
  */
 import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
+import type { DraftRules } from '../native/draft-files.ts'
 import type { Content, Entry } from '../tree/entry.ts'
 import type { TarHeader } from './tar-header.ts'
 
@@ -81,6 +82,13 @@ export interface ObjectStore {
   put(bytes: Buffer, id?: ObjectId): ObjectId | Promise<ObjectId>
   /** Whether `put` always answers synchronously and makes use of `id`: then another thread may compute it. */
   readonly takesIds?: boolean
+  /**
+   * Where another thread may write contents ahead, into files without a name, for {@link putDraft}; undefined where it
+   * shall not: most of what comes is likely to be there.
+   */
+  readonly drafts?: DraftRules | undefined
+  /** Stores the contents of such a file; takes over the descriptor, whatever happens. */
+  putDraft?(fd: number, size: number, id: ObjectId): ObjectId
   /** Begins an object that comes in pieces and whose size is known. */
   create(size: number): ObjectSink
 }

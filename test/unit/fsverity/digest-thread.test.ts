@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, fstatSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -30,16 +30,38 @@ test.each(['sha256', 'sha512'] as const)('%s: several questions at once, answere
       at += length
       return fsverityDigest(algorithm, Buffer.from(memory).subarray(at - length, at)).hex
     })
-    expect(answers[i]!.map(({ hex }) => hex)).toEqual(expected)
+    expect(answers[i]!.map(({ id }) => id.hex)).toEqual(expected)
+    expect(answers[i]!.every(({ draft }) => draft === -1)).toBe(true)
   })
   await thread.close()
 })
 
-test('what is still owed when it ends is rejected, and so is what comes after', async () => {
+test('writes the first bodies into files without a name, where it is asked to', async () => {
   const thread = Built.start('sha256')!
-  const asked = expect(thread.digest(new SharedArrayBuffer(4096), [4096])).rejects.toThrow('has ended')
+  const memory = new SharedArrayBuffer(30_000)
+  Buffer.from(memory).fill('body ')
+  const bodies = await thread.digest(memory, [100, 20_000, 5], { directory: compiled, mode: 0o600, count: 2 })
+  expect(bodies[2]!.draft).toBe(-1)
+  let at = 0
+  for (const [i, length] of [100, 20_000].entries()) {
+    const { draft } = bodies[i]!
+    const { mode, nlink } = fstatSync(draft)
+    expect({ mode: mode & 0o7777, nlink }).toEqual({ mode: 0o600, nlink: 0 })
+    const expected = Buffer.from(memory).subarray(at, at + length)
+    expect(readFileSync(`/proc/self/fd/${draft}`).equals(expected)).toBe(true)
+    closeSync(draft)
+    at += length
+  }
+  const [body] = await thread.digest(memory, [100], { directory: join(compiled, 'absent'), count: 1 })
+  expect(body).toEqual({ id: fsverityDigest('sha256', Buffer.from(memory).subarray(0, 100)), draft: -1 })
   await thread.close()
-  await asked
+})
+
+test('answers what it was asked before it ends, and nothing after', async () => {
+  const thread = Built.start('sha256')!
+  const asked = thread.digest(new SharedArrayBuffer(4096), [4096])
+  await thread.close()
+  expect(await asked).toHaveLength(1)
   await expect(thread.digest(new SharedArrayBuffer(1), [1])).rejects.toThrow('has ended')
 })
 

@@ -1,13 +1,14 @@
 /** ObjectWriter with another thread for the digests, which exists only where the package is compiled. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { pathToFileURL } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { ObjectId } from '../../../src/fsverity/object-id.ts'
 import { DigestStore } from '../../../src/repository/digest-store.ts'
+import { ObjectDirectory } from '../../../src/repository/objects.ts'
 import { ObjectWriter } from '../../../src/streams/object-writer.ts'
 import type { Entry, ObjectStore, SplitRecord, StoredRecord } from '../../../src/streams/records.ts'
 import { compileInto } from '../../support/compiled.ts'
@@ -76,6 +77,58 @@ test('gives the same records in the same order', async () => {
     expect(computedElsewhere).toBeGreaterThan(3000)
     expect(alone.length).toBe(9000 + 3000 + 3 * 6000)
   }
+})
+
+const openFiles = (): number => readdirSync('/proc/self/fd').length
+
+test('has another thread write what is new, and leaves no file open', async () => {
+  const path = join(directory, 'objects')
+  const before = openFiles()
+  let drafts = 0
+  class Counting extends ObjectDirectory {
+    override putDraft(fd: number, size: number, id: ObjectId): ObjectId {
+      drafts++
+      return super.putDraft(fd, size, id)
+    }
+  }
+  const store = new Counting(path, 'sha256')
+  const lines = await output(new Compiled(store))
+  expect(lines).toEqual(await output(new ObjectWriter(new DigestStore('sha256'))))
+  expect(drafts).toBeGreaterThan(500)
+  expect(store.stats).toMatchObject({ newObjects: [...store.ids()].length, replacedObjects: 0 })
+  for (const id of store.ids()) store.verify(id)
+  // Nothing is written that is there.
+  const written = drafts
+  const again = new Counting(path, 'sha256')
+  expect(await output(new Compiled(again))).toEqual(lines)
+  expect(again.stats.newObjects).toBe(0)
+  expect(drafts).toBe(written)
+  expect(openFiles()).toBe(before)
+})
+
+test('leaves no file open where the store fails, or the stage is destroyed', async () => {
+  const before = openFiles()
+  class Failing extends ObjectDirectory {
+    override putDraft(fd: number, size: number, id: ObjectId): ObjectId {
+      super.putDraft(fd, size, id)
+      if (this.stats.newObjects > 1500) throw new Error('full')
+      return id
+    }
+  }
+  await expect(output(new Compiled(new Failing(join(directory, 'failing'), 'sha256')))).rejects.toThrow('full')
+  for (const after of [9000, 12_000, 15_000]) {
+    const writer = new Compiled(new ObjectDirectory(join(directory, `destroyed-${after}`), 'sha256'))
+    Readable.from(records(2)).pipe(writer)
+    let seen = 0
+    writer.on('data', () => {
+      if (++seen === after) writer.destroy(new Error('enough'))
+    })
+    const closed = new Promise((resolve) => writer.once('close', resolve))
+    await expect(finished(writer)).rejects.toThrow('enough')
+    await closed
+    expect(writer.errored).toMatchObject({ message: 'enough' })
+  }
+  await vi.waitFor(() => expect(openFiles()).toBe(before))
 })
 
 test('an error of the store fails the stage, in whichever batch', async () => {
