@@ -36,36 +36,85 @@ export interface HashedBody {
 }
 
 interface Waiting {
-  resolve(bodies: HashedBody[]): void
+  resolve(reply: DigestReply): void
   reject(error: Error): void
 }
 
 /** Exists once the package is built: Node cannot start a thread from TypeScript everywhere. */
 const script = new URL('./digest-worker.js', import.meta.url)
+/** Milliseconds that the thread outlives its last user: the next layer begins soon after. */
+const idleTime = 1000
 
-/** A thread that computes fs-verity digests. It does not keep the process alive, but end it all the same. */
-export class DigestThread {
-  readonly #algorithm: Algorithm
+/** The thread behind all {@link DigestThread}s: one keeps up with the thread that reads for all of them. */
+class Hasher {
   readonly #worker: Worker
   /** In the order of their questions, which is that of the answers. */
   readonly #waiting: Waiting[] = []
-  #failure: Error | undefined
-  #last: Promise<unknown> | undefined
+  #users = 0
+  #idle: NodeJS.Timeout | undefined
+  failure: Error | undefined
 
-  private constructor(algorithm: Algorithm, worker: Worker) {
-    this.#algorithm = algorithm
-    this.#worker = worker
-    worker.on('message', (reply: DigestReply) => this.#answer(reply))
-    worker.on('error', (error: Error) => this.#fail(error))
-    worker.on('exit', () => this.#fail(new Error('the thread that computes digests has ended')))
+  constructor() {
+    // Descriptors that it opens are closed by others, and their numbers used again. Options are for the main script.
+    this.#worker = new Worker(script, { trackUnmanagedFds: false, execArgv: [] })
+    this.#worker.unref()
+    this.#worker.on('message', (reply: DigestReply) => {
+      this.#waiting.shift()?.resolve(reply)
+      if (this.#waiting.length === 0) this.#worker.unref()
+    })
+    this.#worker.on('error', (error: Error) => this.#fail(error))
+    this.#worker.on('exit', () => this.#fail(new Error('the thread that computes digests has ended')))
   }
 
-  /** Starts a thread; undefined where there is no script for it or threads are not allowed. */
+  ask(request: DigestRequest): Promise<DigestReply> {
+    return new Promise((resolve, reject) => {
+      if (this.failure !== undefined) throw this.failure
+      this.#worker.postMessage(request)
+      this.#waiting.push({ resolve, reject })
+      this.#worker.ref()
+    })
+  }
+
+  enter(): void {
+    this.#users++
+    clearTimeout(this.#idle)
+  }
+
+  leave(): void {
+    if (--this.#users > 0) return
+    this.#idle = setTimeout(() => {
+      this.failure ??= new Error('the thread that computes digests has ended')
+      void this.#worker.terminate()
+    }, idleTime).unref()
+  }
+
+  #fail(error: Error): void {
+    this.failure ??= error
+    for (const { reject } of this.#waiting.splice(0)) reject(error)
+  }
+}
+
+let shared: Hasher | undefined
+
+/** A use of the thread that computes fs-verity digests. It keeps the process alive only while it owes an answer. */
+export class DigestThread {
+  readonly #algorithm: Algorithm
+  readonly #hasher: Hasher
+  #last: Promise<unknown> | undefined
+  #closed = false
+
+  private constructor(algorithm: Algorithm, hasher: Hasher) {
+    this.#algorithm = algorithm
+    this.#hasher = hasher
+    hasher.enter()
+  }
+
+  /** Starts the thread unless it runs; undefined where there is no script for it or threads are not allowed. */
   static start(algorithm: Algorithm): DigestThread | undefined {
     if (!existsSync(script)) return undefined
     try {
-      // Descriptors that it opens are closed by others, and their numbers used again.
-      return new DigestThread(algorithm, new Worker(script, { trackUnmanagedFds: false }))
+      if (shared === undefined || shared.failure !== undefined) shared = new Hasher()
+      return new DigestThread(algorithm, shared)
     } catch {
       return undefined
     }
@@ -77,34 +126,22 @@ export class DigestThread {
    *
    * @param lengths of the bodies, in bytes
    */
-  digest(memory: SharedArrayBuffer, lengths: readonly number[], drafts?: WantedDrafts): Promise<HashedBody[]> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    const answer = new Promise<HashedBody[]>((resolve, reject) => {
-      this.#waiting.push({ resolve, reject })
-      const request: DigestRequest = { algorithm: this.#algorithm, memory, lengths, drafts }
-      this.#worker.postMessage(request)
-    })
+  async digest(memory: SharedArrayBuffer, lengths: readonly number[], drafts?: WantedDrafts): Promise<HashedBody[]> {
+    const answer = this.#hasher.ask({ algorithm: this.#algorithm, memory, lengths, drafts })
     this.#last = answer
-    return answer
-  }
-
-  /** Ends the thread, once it has answered: it may have opened files that others have to close. */
-  async close(): Promise<void> {
-    await this.#last?.catch(() => {})
-    await this.#worker.terminate()
-  }
-
-  #answer({ digests, descriptors }: DigestReply): void {
+    const { digests, descriptors } = await answer
     const size = digestSize[this.#algorithm]
-    const bodies = Array.from({ length: digests.length / size }, (_, i) => ({
+    return Array.from(lengths, (_, i) => ({
       id: ObjectId.fromBytes(digests.subarray(i * size, (i + 1) * size)),
       draft: descriptors[i] ?? -1,
     }))
-    this.#waiting.shift()?.resolve(bodies)
   }
 
-  #fail(error: Error): void {
-    this.#failure ??= error
-    for (const { reject } of this.#waiting.splice(0)) reject(error)
+  /** Ends the use, once all is answered: files may have been opened that others have to close. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#last?.catch(() => {})
+    this.#hasher.leave()
   }
 }

@@ -58,6 +58,8 @@ export interface Libc {
   /** `name` ends in NUL. */
   getxattr(file: number | string, name: Buffer, value: Buffer): number
   setxattr(file: number | string, name: Buffer, value: Buffer): number
+  /** Gives free memory back to the system. Undefined where the C library has no such function: musl does it by itself. */
+  readonly mallocTrim: (() => void) | undefined
   /** Two connected sockets that keep packets apart; their descriptors go into `pair`. */
   socketPair(pair: Int32Array): number
   /**
@@ -150,6 +152,7 @@ function bind(koffi: Koffi): Libc {
   )
   const openat = library.func('int openat(int directory, const char *name, int flags)')
   const statx = library.func('int statx(int fd, const char *path, int flags, unsigned int mask, void *result)')
+  const mallocTrim = optional(() => library.func('int malloc_trim(size_t pad)'))
   const socketpair = library.func('int socketpair(int domain, int type, int protocol, void *pair)')
   // Without names: those are known to the whole process, once.
   const vector = koffi.struct({ base: 'void *', length: 'size_t' })
@@ -195,6 +198,7 @@ function bind(koffi: Koffi): Libc {
       length((typeof file === 'number' ? fgetxattr : getxattr)(file, name, value, value.length)),
     setxattr: (file, name, value) =>
       length((typeof file === 'number' ? fsetxattr : setxattr)(file, name, value, value.length, 0)),
+    mallocTrim: mallocTrim && (() => void mallocTrim(0)),
     socketPair: (pair) => errno(socketpair(unixFamily, packetSocket, 0, pair)),
     recvmsg: (fd, packet, control) =>
       new Promise((resolve, reject) => {
@@ -206,5 +210,14 @@ function bind(koffi: Koffi): Libc {
           else reject(error)
         })
       }),
+  }
+}
+
+/** A function that not every C library has. */
+function optional(find: () => NativeFunction): NativeFunction | undefined {
+  try {
+    return find()
+  } catch {
+    return undefined
   }
 }

@@ -6,6 +6,7 @@
 import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
+import { returnFreeMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { findBlob, importBlob } from './artifact.ts'
 import { findLayer, importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
@@ -58,6 +59,8 @@ export interface LayerPullOptions extends Pick<LayerOptions, 'decompressor' | 't
 const defaultParallel = 4
 /** Milliseconds between two looks at how far the layers are. */
 const progressInterval = 100
+/** Milliseconds after which memory that several layers have freed is given back. */
+const memoryInterval = 500
 
 /**
  * Fetches the layers of an image. Those that are complete are linked while the others still come, so that whatever ends
@@ -98,14 +101,15 @@ export class LayerPuller {
       else missing.push(layer)
     }
     this.#left = missing.length
-    const timer = setInterval(() => this.#report(), progressInterval)
+    const timers = [setInterval(() => this.#report(), progressInterval), setInterval(returnFreeMemory, memoryInterval)]
     try {
       await this.#fetchAll(missing)
     } catch (error) {
       this.#link()
       throw error
     } finally {
-      clearInterval(timer)
+      for (const timer of timers) clearInterval(timer)
+      returnFreeMemory()
       await this.#linking
     }
     return new Map([...present, ...this.#stored])

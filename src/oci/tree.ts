@@ -7,6 +7,7 @@ import type { ErofsVersion } from '../erofs/format.ts'
 import { writeImage } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
+import { returnFreeMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { transformForBoot } from '../selinux/boot.ts'
 import { readSplitstreamEntries } from '../streams/splitstream-entries.ts'
@@ -41,6 +42,7 @@ export function layersToTree(
       const stream = repository.readObject(id)
       const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
       for (const { entry, content } of readSplitstreamEntries(stream, wanted)) merger.add(entry, content)
+      returnFreeMemory()
     } catch (error) {
       throw inLayer(error, i + 1, layers.length)
     }

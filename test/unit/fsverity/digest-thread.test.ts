@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { closeSync, fstatSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,18 +58,36 @@ test('writes the first bodies into files without a name, where it is asked to', 
   await thread.close()
 })
 
-test('answers what it was asked before it ends, and nothing after', async () => {
-  const thread = Built.start('sha256')!
-  const asked = thread.digest(new SharedArrayBuffer(4096), [4096])
-  await thread.close()
-  expect(await asked).toHaveLength(1)
-  await expect(thread.digest(new SharedArrayBuffer(1), [1])).rejects.toThrow('has ended')
+test('answers what it was asked before it ends; others may go on', async () => {
+  const [one, other] = [Built.start('sha256')!, Built.start('sha512')!]
+  const asked = one.digest(new SharedArrayBuffer(4096), [4096])
+  await one.close()
+  expect(await asked).toMatchObject([{ id: fsverityDigest('sha256', Buffer.alloc(4096)) }])
+  expect(await other.digest(new SharedArrayBuffer(1), [1])).toMatchObject([
+    { id: fsverityDigest('sha512', Buffer.alloc(1)) },
+  ])
+  await other.close()
 })
 
-test('a failure over there is one here', async () => {
+test('keeps a process alive while it owes an answer, and no longer', () => {
+  const script = `
+    import { DigestThread } from '${join(compiled, 'src/fsverity/digest-thread.js')}'
+    const thread = DigestThread.start('sha256')
+    const [{ id }] = await thread.digest(new SharedArrayBuffer(1), [1])
+    console.log(id.hex)`
+  const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
+  expect(stdout).toBe(`${fsverityDigest('sha256', Buffer.alloc(1)).hex}\n`)
+  expect(status).toBe(0)
+})
+
+test('a failure over there is one here, and the next use gets another thread', async () => {
   const thread = Built.start('sha256')!
   await expect(thread.digest(null as unknown as SharedArrayBuffer, [1])).rejects.toThrow()
+  await expect(thread.digest(new SharedArrayBuffer(1), [1])).rejects.toThrow()
   await thread.close()
+  const next = Built.start('sha256')!
+  expect(await next.digest(new SharedArrayBuffer(1), [1])).toHaveLength(1)
+  await next.close()
 })
 
 test('where the package is not built there is no thread', () => {

@@ -37,6 +37,12 @@ describe.skipIf(libc === undefined)('system calls through koffi', () => {
     expect(libc?.flock(b, shared)).toBe(EBADF)
   })
 
+  test('malloc_trim is there where glibc is', () => {
+    const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } }
+    expect(libc?.mallocTrim !== undefined).toBe(header.glibcVersionRuntime !== undefined)
+    expect(libc?.mallocTrim?.()).toBeUndefined()
+  })
+
   test('linkat names a file that has no name, and does not overwrite', () => {
     const directory = temporaryDirectory()
     const O_TMPFILE = 0o20000000 | fsConstants.O_DIRECTORY
