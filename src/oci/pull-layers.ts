@@ -60,7 +60,7 @@ const defaultParallel = 4
 /** Milliseconds between two looks at how far the layers are. */
 const progressInterval = 100
 /** Milliseconds after which memory that several layers have freed is given back. */
-const memoryInterval = 500
+const memoryInterval = 200
 
 /**
  * Fetches the layers of an image. Those that are complete are linked while the others still come, so that whatever ends

@@ -36,10 +36,13 @@ export function layersToTree(
   options: TreeOptions = {},
 ): FileSystem {
   const merger = new LayerMerger(options)
+  // Nothing is kept of a splitstream once its entries are there: one piece of memory serves for all.
+  let memory: Buffer | undefined
   layers.forEach((id, i) => {
     merger.beginLayer()
     try {
-      const stream = repository.readObject(id)
+      const stream = repository.readObject(id, { memory })
+      if (memory === undefined || stream.length > memory.length) memory = stream
       const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
       for (const { entry, content } of readSplitstreamEntries(stream, wanted)) merger.add(entry, content)
       returnFreeMemory()

@@ -20,6 +20,8 @@ export interface ReadOptions {
   readonly verify?: boolean
   /** Most bytes to read into memory at once, 1 GiB by default; more is `ERR_LIMIT`. Streams have no such limit. */
   readonly limit?: number
+  /** Memory to read to, where it is large enough: the contents are a view of it then. Default: fresh memory. */
+  readonly memory?: Buffer | undefined
 }
 
 const defaultLimit = 2 ** 30
@@ -27,7 +29,7 @@ const chunkSize = 256 * 1024
 
 /** The contents of an object. Throws what `ObjectDirectory.read` says. */
 export function readObject(path: string, id: ObjectId, verity: VerityKeeper, options: ReadOptions = {}): Buffer {
-  const { verify = true, limit = defaultLimit } = options
+  const { verify = true, limit = defaultLimit, memory } = options
   return withObject(path, (fd) => {
     const { size } = fstatSync(fd)
     if (size > limit) {
@@ -39,7 +41,7 @@ export function readObject(path: string, id: ObjectId, verity: VerityKeeper, opt
       })
     }
     const trusted = !verify || verity.vouches(fd, id, path)
-    const bytes = Buffer.allocUnsafe(size)
+    const bytes = memory !== undefined && memory.length >= size ? memory.subarray(0, size) : Buffer.allocUnsafe(size)
     const contents = bytes.subarray(0, fill(fd, bytes))
     if (!trusted) compare(fsverityDigest(id.algorithm, contents), id, path)
     return contents
