@@ -16,7 +16,12 @@ import { DigestVerifier } from '../streams/digest-verifier.ts'
 import { fuse } from '../streams/fuse.ts'
 import { ObjectWriter } from '../streams/object-writer.ts'
 import { PaxParser } from '../streams/pax-parser.ts'
-import { contentTypes, parseSplitstreamInfo, type SplitstreamInfo } from '../streams/splitstream-format.ts'
+import {
+  contentTypes,
+  parseSplitstreamInfo,
+  type SplitstreamExpectations,
+  type SplitstreamInfo,
+} from '../streams/splitstream-format.ts'
 import { TarDecoder } from '../streams/tar-decoder.ts'
 import type { PaxParserOptions } from '../streams/tar-options.ts'
 import { layerStream } from './names.ts'
@@ -99,11 +104,20 @@ export function findLayer(repository: Repository, diffId: string): ObjectId | un
   return id !== undefined && streamInfo(repository, id).contentType === contentTypes.layer ? id : undefined
 }
 
-/** What the header of a splitstream says. Throws as {@link findLayer} does. */
-export function streamInfo(repository: Repository, id: ObjectId): SplitstreamInfo {
+/** What the header of a splitstream says, of the kind that is wanted. Throws as {@link findLayer} does. */
+export function streamInfo(
+  repository: Repository,
+  id: ObjectId,
+  wanted: SplitstreamExpectations = {},
+): SplitstreamInfo {
   // Whoever uses it will read it again, and compare it with its id then.
-  return parseSplitstreamInfo(repository.readObject(id, { verify: false }), { algorithm: repository.algorithm })
+  const file = repository.readObject(id, { verify: false })
+  return parseSplitstreamInfo(file, { ...wanted, algorithm: repository.algorithm })
 }
+
+/** What the layers of an image must be; an artifact's blobs may be of any kind. */
+export const layersOf = ({ config }: { readonly config: unknown }): SplitstreamExpectations =>
+  config === undefined ? {} : { contentType: contentTypes.layer }
 
 /** The same for a blob that comes in pieces. A failure destroys `input`. */
 export function receiveLayer(repository: Repository, options: LayerOptions = {}): LayerReceiver {

@@ -4,7 +4,6 @@
  * @packageDocumentation
  */
 import { ComposefsError } from '../errors.ts'
-import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import { type PublishedArtifact, publishArtifact } from './artifact.ts'
 import type { LayerOptions } from './layer.ts'
@@ -23,7 +22,7 @@ import {
 } from './manifest.ts'
 import { tagRef } from './names.ts'
 import { unlessAborted } from './parallel.ts'
-import { type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
+import { type ImageParts, type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
 import { type LayerEvent, LayerPuller, type WantedLayer } from './pull-layers.ts'
 import type { ImageSource, SourceManifest } from './source.ts'
 
@@ -52,6 +51,8 @@ export interface PullOptions extends PublishOptions, Pick<LayerOptions, 'decompr
 }
 
 const maxIndexDepth = 4
+
+type FetchArguments = [repository: Repository, source: ImageSource, found: FoundManifest, options: PullOptions]
 
 interface FoundManifest {
   readonly bytes: Buffer
@@ -130,33 +131,27 @@ async function begin(repository: Repository, source: ImageSource, options: PullO
   return { bytes, digest, manifest }
 }
 
-async function fetchImage(
-  repository: Repository,
-  source: ImageSource,
-  { bytes, manifest }: FoundManifest,
-  options: PullOptions,
-): Promise<PublishedImage> {
-  const config = await unlessAborted(options.signal, source.readBlob(manifest.config, 'the config'))
-  const layers = await pullLayers(repository, source, await wantedLayers(source, manifest, config), options)
-  const image = await publishImage(repository, { manifest: bytes, config, layers, tags: tagsOf(options) }, options)
+async function fetchImage(...[repository, source, found, options]: FetchArguments): Promise<PublishedImage> {
+  const image = await publishImage(repository, await fetchParts(repository, source, found, options), options)
   options.onEvent?.({ type: 'image', image })
   return image
 }
 
-async function fetchArtifact(
-  repository: Repository,
-  source: ImageSource,
-  { bytes, manifest }: FoundManifest,
-  options: PullOptions,
-): Promise<PublishedArtifact> {
-  const config = await unlessAborted(options.signal, source.readBlob(manifest.config, 'the config'))
-  const layers = await pullLayers(repository, source, wantedBlobs(manifest), options)
-  const artifact = await publishArtifact(repository, { manifest: bytes, config, layers, tags: tagsOf(options) })
+async function fetchArtifact(...[repository, source, found, options]: FetchArguments): Promise<PublishedArtifact> {
+  const artifact = await publishArtifact(repository, await fetchParts(repository, source, found, options))
   options.onEvent?.({ type: 'artifact', artifact })
   return artifact
 }
 
-const tagsOf = ({ name }: PullOptions): string[] => (name === undefined ? [] : [name])
+async function fetchParts(...[repository, source, found, options]: FetchArguments): Promise<ImageParts> {
+  const { bytes, manifest } = found
+  const { signal, name } = options
+  const config = await unlessAborted(signal, source.readBlob(manifest.config, 'the config'))
+  const wanted = isContainerImage(manifest) ? await wantedLayers(source, manifest, config) : wantedBlobs(manifest)
+  const layers = await new LayerPuller(repository, source, options).pull(wanted)
+  signal?.throwIfAborted()
+  return { manifest: bytes, config, layers, tags: name === undefined ? [] : [name] }
+}
 
 async function findManifest(source: ImageSource, platform: Platform): Promise<SourceManifest> {
   let found = await source.manifest()
@@ -212,14 +207,3 @@ function wantedBlobs({ layers }: Manifest): WantedLayer[] {
 }
 
 const place = (i: number, { length }: readonly Descriptor[]) => ({ number: i + 1, count: length })
-
-async function pullLayers(
-  repository: Repository,
-  source: ImageSource,
-  layers: readonly WantedLayer[],
-  options: PullOptions,
-): Promise<ReadonlyMap<string, ObjectId>> {
-  const stored = await new LayerPuller(repository, source, options).pull(layers)
-  options.signal?.throwIfAborted()
-  return stored
-}

@@ -8,7 +8,7 @@ import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { ImageDestination } from './destination.ts'
 import { type OpenedImage, openImage } from './image.ts'
-import { streamInfo } from './layer.ts'
+import { layersOf, streamInfo } from './layer.ts'
 import { type Descriptor, type Platform, parseManifest } from './manifest.ts'
 import { type LayerBlob, type LayerToPush, type PushLayerEvent, pushLayers } from './push-layers.ts'
 import { compressionOf, type PushCompression, pushedManifest } from './push-manifest.ts'
@@ -52,8 +52,8 @@ export interface PushOptions {
 }
 
 /**
- * Pushes an image, or an artifact, whose blobs stay as they are: its layers are put together again, bit for bit, and compared with their diffIDs on the way; what the
- * destination has is not sent. The config keeps its bytes. So does the manifest where all blobs are those that it names,
+ * Pushes an image, or an artifact, whose blobs stay as they are: its layers are put together again, bit for bit, and
+ * compared with their diffIDs on the way; what the destination has is not sent. The config keeps its bytes. So does the manifest where all blobs are those that it names,
  * that is where they are there already, or are plain tars; otherwise there is a new one, for compressors differ.
  *
  * @param name a tag, or `@` and the digest of a manifest
@@ -106,7 +106,7 @@ function layersToPush(
     // An artifact consists of blobs that nobody may change.
     const diffId = config?.config.diffIds[i] ?? descriptor.digest
     const id = layers[i]!
-    const { streamSize: tarSize } = streamInfo(repository, id)
+    const { streamSize: tarSize } = streamInfo(repository, id, layersOf({ config }))
     const keep = config === undefined || (wanted === undefined && descriptor.digest === diffId)
     const compression = keep ? 'none' : (wanted ?? 'gzip')
     const candidates = [descriptor, ...there.slice(i, i + 1)]

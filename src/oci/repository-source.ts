@@ -8,7 +8,7 @@ import type { Repository } from '../repository/repository.ts'
 import type { PublishedArtifact } from './artifact.ts'
 import { catStream } from './cat.ts'
 import { type OpenedImage, openImage } from './image.ts'
-import { streamInfo } from './layer.ts'
+import { layersOf, streamInfo } from './layer.ts'
 import { type Descriptor, mediaTypes } from './manifest.ts'
 import type { PublishedImage } from './publish.ts'
 import { type PullOptions, pullAny, pullImage } from './pull.ts'
@@ -78,7 +78,7 @@ class RepositorySource implements ImageSource {
     return this.#image.layers.map((id, i) => ({
       mediaType: mediaTypes.layer,
       digest: this.#digests[i]!,
-      size: streamInfo(this.#repository, id).streamSize,
+      size: streamInfo(this.#repository, id, layersOf(this.#image)).streamSize,
       platform: undefined,
       annotations: {},
     }))

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { native } from '../../../src/native/libc.ts'
 import { describeFullDisk } from '../../support/full-disk.ts'
 
 beforeAll(() => {
@@ -6,6 +7,10 @@ beforeAll(() => {
 })
 afterAll(() => {
   vi.unstubAllEnvs()
+})
+
+test('koffi is switched off', () => {
+  expect(native()).toBeUndefined()
 })
 
 describe('without koffi', describeFullDisk)
