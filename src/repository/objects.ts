@@ -13,6 +13,7 @@ import { isErrno, systemError } from '../native/errno.ts'
 import type { ObjectSink, ObjectStore } from '../streams/records.ts'
 import { ObjectReadable, type ReadOptions, readObject, verifyObject } from './object-reader.ts'
 import { type ObjectReceiver, StreamedObject } from './object-sink.ts'
+import { SpareBuffers } from './spare-buffers.ts'
 import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
 import { VerityKeeper, type VerityPolicy } from './verity.ts'
 
@@ -42,7 +43,7 @@ export interface ObjectDirectoryOptions {
 export const temporaryObjectPrefix = '.tmp-object-'
 
 /** Ids remembered as present. Beyond that the file system is asked again: memory stays bounded. */
-const maxKnown = 100_000
+const maxKnown = 16_384
 const directoryMode = 0o755
 
 /**
@@ -82,6 +83,7 @@ export class ObjectDirectory implements ObjectStore {
     this.#receiver = {
       algorithm,
       path,
+      buffers: new SpareBuffers(),
       put: (bytes) => this.put(bytes),
       begin: () => this.#begin(),
       publish: (file, id, size) => this.#publish(file, id, size),

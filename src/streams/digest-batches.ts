@@ -24,6 +24,8 @@ class Batch<Item> {
   /** Of the bodies: they lie one behind the other. */
   readonly lengths: number[] = []
   used = 0
+  /** Bytes that the items hold beside the bodies. */
+  held = 0
   hashed: Promise<HashedBody[]> | undefined
   /** Bodies that the thread may write as well. */
   drafts = 0
@@ -60,11 +62,14 @@ export class DigestBatches<Item> {
 
   /** Whether there is room for an item and a body of this size; otherwise {@link next} makes some. */
   hasRoom(size: number): boolean {
-    return this.#batch.used + size <= batchSize && this.#batch.items.length < maxItems
+    const { used, held, items } = this.#batch
+    return used + size <= batchSize && held < batchSize && items.length < maxItems
   }
 
-  push(item: Item): void {
+  /** @param held bytes of memory that come with the item, where they count */
+  push(item: Item, held = 0): void {
     this.#batch.items.push(item)
+    this.#batch.held += held
   }
 
   /** Takes a copy of a body, for which there must be room. Answers its number in the batch. */
@@ -144,6 +149,7 @@ export class DigestBatches<Item> {
     batch.items.length = 0
     batch.lengths.length = 0
     batch.used = 0
+    batch.held = 0
     batch.hashed = undefined
     this.#free.push(batch)
   }

@@ -9,6 +9,7 @@ import { DigestThread } from '../fsverity/digest-thread.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { batchSize, DigestBatches } from './digest-batches.ts'
 import type { Content, Entry, ObjectSink, ObjectStore, SplitRecord, StoredRecord } from './records.ts'
+import { Slab } from './slab.ts'
 import { AsyncStage, recordHighWaterMark } from './stage.ts'
 
 /** Options of {@link ObjectWriter}. */
@@ -21,6 +22,8 @@ export interface ObjectWriterOptions {
 
 const none: Content = { type: 'none' }
 const defaultGather: number = batchSize
+/** Records that may wait behind a slow body. */
+const maxQueued = 256
 /** Bytes of bodies after which another thread hashes: for less it is not worth starting. */
 const threadAfter = 8 * 1024 * 1024
 
@@ -62,6 +65,7 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
   #thread: DigestThread | undefined
   /** Once there is a thread that hashes, everything goes through its batches. */
   #batches: DigestBatches<StoredRecord | Waiting> | undefined
+  readonly #slab = new Slab()
 
   constructor(store: ObjectStore, options: ObjectWriterOptions = {}) {
     super({ objectMode: true, highWaterMark: recordHighWaterMark })
@@ -79,7 +83,7 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
       return
     }
     // Without a limit all that comes behind a slow body would gather here.
-    if (wait === undefined && this.#queued >= recordHighWaterMark) wait = this.#tail
+    if (wait === undefined && this.#queued >= maxQueued) wait = this.#tail
     if (wait === undefined) callback()
     else wait.then(() => callback(), callback)
   }
@@ -105,7 +109,7 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
     switch (record.kind) {
       case 'inline':
         this.#handOn(record)
-        return
+        return this.#stored === undefined ? this.#makeRoom() : undefined
       case 'entry':
         return this.#entry(record)
       case 'external-open':
@@ -222,14 +226,24 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
         )
       }
     }
-    // Here and nowhere else, so that a body and its entry are in one batch.
+    return this.#makeRoom()
+  }
+
+  /** Not between a body and its entry, which have to be in one batch. */
+  #makeRoom(): void | Promise<void> {
     if (this.#batches?.hasRoom(0) === false) return this.#batches.next()
   }
 
   #handOn(record: StoredRecord): void {
-    if (this.#batches !== undefined) this.#batches.push(record)
-    else if (this.#tail === undefined) this.push(record)
-    else this.#after(() => void this.push(record))
+    if (this.#batches === undefined && this.#tail === undefined) {
+      this.push(record)
+      return
+    }
+    // It will wait, and a header would keep the whole chunk that it came in.
+    const kept: StoredRecord =
+      record.kind === 'inline' ? { kind: 'inline', bytes: this.#slab.copy(record.bytes) } : record
+    if (this.#batches === undefined) this.#after(() => void this.push(kept))
+    else this.#batches.push(kept, kept.kind === 'inline' ? kept.bytes.length : 0)
   }
 
   #after(step: () => void | Promise<void>): void {

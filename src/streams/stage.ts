@@ -28,8 +28,8 @@ export interface TypedTransform<In, Out> extends Transform {
   readonly '~shape'?: (input: In) => Out
 }
 
-/** How many records may wait between two stages before the source is paused. */
-export const recordHighWaterMark = 256
+/** How many records may wait between two stages before the source is paused: each may hold a chunk of the input. */
+export const recordHighWaterMark = 16
 
 /**
  * A Transform around a {@link Machine}. All stages of this package whose work is synchronous extend it; `In` and `Out`

@@ -53,6 +53,8 @@ export class LayerMerger {
   readonly #whiteouts: boolean
   /** Names that the layer at hand wrote, and those of directories above them; undefined where nothing is lower. */
   #own: Map<Directory, Set<ByteString>> | undefined
+  /** Of the last directory and of the last leaf: what comes next mostly has the same. */
+  readonly #lastStats: { directory: Stat; leaf: Stat } = { directory: defaultDirectoryStat, leaf: defaultDirectoryStat }
 
   constructor(options: MergeOptions = {}) {
     this.fileSystem = new FileSystem({ ...defaultDirectoryStat, mode: 0 })
@@ -77,11 +79,11 @@ export class LayerMerger {
     const name = parts.at(-1)
     if (name === undefined) {
       if (entry.type !== 'directory') throw problem('ERR_ROOT_NOT_DIRECTORY', 'the root must be a directory', entry)
-      this.fileSystem.root.stat = statOf(entry)
+      this.fileSystem.root.stat = this.#stat(entry, 'directory')
       return
     }
     // Before the whiteout test, as the reference does: a whiteout given as a hardlink to nowhere is no whiteout.
-    const inode = entry.type === 'hardlink' ? this.#target(entry) : inodeOf(entry, content)
+    const inode = entry.type === 'hardlink' ? this.#target(entry) : this.#inode(entry, content)
     const parent = this.#parent(parts)
     if (this.#whiteouts && name.startsWith(whiteoutPrefix)) {
       if (name === opaqueMarker) this.#hideChildren(parent)
@@ -92,6 +94,18 @@ export class LayerMerger {
     if (inode.kind === 'directory' && existing?.kind === 'directory') existing.stat = inode.stat
     else parent.entries.set(name, inode)
     this.#mark(parent, name)
+  }
+
+  #inode(entry: Entry, content: Content): Inode {
+    if (entry.type === 'directory') return new Directory(this.#stat(entry, 'directory'))
+    return new Leaf(this.#stat(entry, 'leaf'), leafContent(entry, content))
+  }
+
+  /** One object for neighbours whose metadata are the same: trees are large, and kept as a whole. */
+  #stat(entry: Entry, kind: Inode['kind']): Stat {
+    const last = this.#lastStats[kind]
+    if (!hasStat(entry, last)) this.#lastStats[kind] = statOf(entry)
+    return this.#lastStats[kind]
   }
 
   #target(entry: Entry): Leaf {
@@ -152,9 +166,15 @@ function statOf({ mode, uid, gid, mtime, mtimeNsec, xattrs }: Entry): Stat {
   return { mode, uid, gid, mtime, mtimeNsec, xattrs: xattrs.size === 0 ? Xattrs.empty : xattrs }
 }
 
-function inodeOf(entry: Entry, content: Content): Inode {
-  if (entry.type === 'directory') return new Directory(statOf(entry))
-  return new Leaf(statOf(entry), leafContent(entry, content))
+function hasStat({ mode, uid, gid, mtime, mtimeNsec, xattrs }: Entry, stat: Stat): boolean {
+  return (
+    mode === stat.mode &&
+    mtime === stat.mtime &&
+    mtimeNsec === stat.mtimeNsec &&
+    uid === stat.uid &&
+    gid === stat.gid &&
+    xattrs.equals(stat.xattrs)
+  )
 }
 
 function leafContent(entry: Entry, content: Content): LeafContent {

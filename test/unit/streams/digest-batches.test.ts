@@ -159,3 +159,35 @@ test('one that is destroyed ends, and its thread with it', async () => {
   await expect(finished(writer)).rejects.toThrow('enough')
   expect(seen).toBe(20_000)
 })
+
+test('holds neither the chunks that headers came in nor much of what stands inline', async () => {
+  const size = 1024 * 1024
+  const body = Buffer.alloc(size)
+  const writer = new Compiled(new DigestStore('sha256'))
+  const kept = new Set<ArrayBufferLike>()
+  let handedOn = 0
+  writer.on('data', (record: StoredRecord) => {
+    if (record.kind !== 'inline') return
+    kept.add(record.bytes.buffer)
+    handedOn += record.bytes.length
+  })
+  const write = async (record: SplitRecord) => {
+    if (!writer.write(record)) await new Promise((resolve) => writer.once('drain', resolve))
+  }
+  for (let i = 0; i < 32; i++) {
+    const chunk = Buffer.alloc(256 * 1024)
+    await write({ kind: 'inline', bytes: chunk.subarray(0, 512) })
+    await write({ kind: 'external-open', size })
+    await write({ kind: 'external-data', chunk: body })
+    await write({ kind: 'external-close' })
+    await write({ kind: 'entry', entry: { type: 'file' } as Entry, body: undefined })
+    // The first ones go through without a batch.
+    if (i > 16) expect(kept.has(chunk.buffer)).toBe(false)
+  }
+  const before = handedOn
+  for (let i = 0; i < 256; i++) await write({ kind: 'inline', bytes: Buffer.alloc(256 * 1024) })
+  expect(handedOn - before).toBeGreaterThan(56 * 1024 * 1024)
+  writer.end()
+  await finished(writer)
+  expect(handedOn - before).toBeGreaterThanOrEqual(64 * 1024 * 1024)
+})
