@@ -6,7 +6,7 @@
 import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
-import { returnFreeMemory } from '../native/memory.ts'
+import { returnFreeMemory, returnUnusedMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { findBlob, importBlob } from './artifact.ts'
 import { findLayer, importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
@@ -109,8 +109,8 @@ export class LayerPuller {
       throw error
     } finally {
       for (const timer of timers) clearInterval(timer)
-      returnFreeMemory()
       await this.#linking
+      if (missing.length > 0) returnUnusedMemory()
     }
     return new Map([...present, ...this.#stored])
   }

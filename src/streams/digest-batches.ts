@@ -10,8 +10,8 @@ import type { ObjectStore } from './records.ts'
 
 /** Bytes of bodies in one batch, and so the largest body that fits. */
 export const batchSize: number = 1024 * 1024
-/** One is filled, one hashed; the other makes up for threads that wait for a processor. */
-const maxBatches = 3
+/** One is filled while the other is hashed. More would help no pull, and several layers come at once. */
+const maxBatches = 2
 /** Drafts that may be open at a time, in the whole process: 1024 descriptors are all that some systems allow. */
 let draftsLeft = 400
 /** Items without a body take no room: after so many it is time all the same. */
