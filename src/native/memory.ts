@@ -16,8 +16,8 @@ export function returnFreeMemory(): void {
 }
 
 /**
- * The same for what nobody uses any more: between two phases that each take much. By itself V8 leaves up to 64 MB of
- * buffers lying about, since it sees only how large its own heap is. Some ten milliseconds.
+ * The same for what nobody uses any more: between two phases that each take much. By itself V8 lets 64 MB of buffers
+ * gather before it looks for them. Twenty milliseconds.
  */
 export function returnUnusedMemory(): void {
   collectGarbage()

@@ -110,8 +110,8 @@ export class LayerPuller {
     } finally {
       for (const timer of timers) clearInterval(timer)
       await this.#linking
-      if (missing.length > 0) returnUnusedMemory()
     }
+    if (missing.length > 0) returnUnusedMemory()
     return new Map([...present, ...this.#stored])
   }
 
