@@ -53,8 +53,9 @@ export interface PushOptions {
 
 /**
  * Pushes an image, or an artifact, whose blobs stay as they are: its layers are put together again, bit for bit, and
- * compared with their diffIDs on the way; what the destination has is not sent. The config keeps its bytes. So does the manifest where all blobs are those that it names,
- * that is where they are there already, or are plain tars; otherwise there is a new one, for compressors differ.
+ * compared with their diffIDs on the way; what the destination has is not sent. The config keeps its bytes. So does the
+ * manifest where all blobs are those that it names, that is where they are there already, or are plain tars; otherwise
+ * there is a new one, for compressors differ.
  *
  * @param name a tag, or `@` and the digest of a manifest
  * @throws {@link ComposefsError} what {@link openImage} and the destination throw; `ERR_DIGEST_MISMATCH` for a layer that

@@ -64,8 +64,6 @@ function contentsOf(repository: Repository, { content }: Leaf): Buffer {
 
 /** Stores the image of a tree as an object. Nothing names it yet. */
 export function storeImage(repository: Repository, fileSystem: FileSystem, version: ErofsVersion): ObjectId {
-  // What reading the layers took is let go of by now, and an image is made in memory.
-  returnFreeMemory()
   return repository.objects.put(writeImage(fileSystem, { version }))
 }
 

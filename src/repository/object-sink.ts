@@ -9,7 +9,6 @@ import { FsVerityHasher } from '../fsverity/merkle.ts'
 import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { systemError } from '../native/errno.ts'
 import type { ObjectSink } from '../streams/records.ts'
-import type { SpareBuffers } from './spare-buffers.ts'
 import type { TemporaryFile } from './temporary.ts'
 
 /** The part of the store that a {@link StreamedObject} needs. */
@@ -17,11 +16,13 @@ export interface ObjectReceiver {
   readonly algorithm: Algorithm
   /** For messages. */
   readonly path: string
-  readonly buffers: SpareBuffers
   put(bytes: Buffer): ObjectId
   begin(): TemporaryFile
   publish(file: TemporaryFile, id: ObjectId, size: number): void
 }
+
+/** Bytes that are collected before they are written; a multiple of the fs-verity block size. */
+const bufferSize = 1024 * 1024
 
 /**
  * An object of known size. What fits into one buffer is stored like a whole object, so that one which is present is
@@ -49,7 +50,7 @@ export class StreamedObject implements ObjectSink {
     }
     this.#receiver = receiver
     this.#size = size
-    this.#buffer = receiver.buffers.take()
+    this.#buffer = Buffer.allocUnsafeSlow(Math.min(size, bufferSize))
   }
 
   /**
@@ -92,7 +93,7 @@ export class StreamedObject implements ObjectSink {
     } catch (error) {
       throw systemError(error, 'write', 'cannot store an object', this.#receiver.path)
     } finally {
-      this.#close()
+      this.#file?.close()
     }
   }
 
@@ -100,13 +101,7 @@ export class StreamedObject implements ObjectSink {
     if (this.#ended) return
     this.#ended = true
     await this.#writing
-    this.#close()
-  }
-
-  #close(): void {
     this.#file?.close()
-    this.#receiver.buffers.give(this.#buffer)
-    if (this.#other !== undefined) this.#receiver.buffers.give(this.#other)
   }
 
   /** Copies what there is room for, and answers where it stopped because both buffers are full. */
@@ -139,7 +134,7 @@ export class StreamedObject implements ObjectSink {
     }
     this.#hasher ??= new FsVerityHasher(this.#receiver.algorithm)
     const full = this.#buffer
-    this.#buffer = this.#other ?? this.#receiver.buffers.take()
+    this.#buffer = this.#other ?? Buffer.allocUnsafeSlow(bufferSize)
     this.#other = full
     this.#fill = 0
     this.#writing = writeFully(this.#file.fd, full)

@@ -13,7 +13,6 @@ import { isErrno, systemError } from '../native/errno.ts'
 import type { ObjectSink, ObjectStore } from '../streams/records.ts'
 import { ObjectReadable, type ReadOptions, readObject, verifyObject } from './object-reader.ts'
 import { type ObjectReceiver, StreamedObject } from './object-sink.ts'
-import { SpareBuffers } from './spare-buffers.ts'
 import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
 import { VerityKeeper, type VerityPolicy } from './verity.ts'
 
@@ -83,7 +82,6 @@ export class ObjectDirectory implements ObjectStore {
     this.#receiver = {
       algorithm,
       path,
-      buffers: new SpareBuffers(),
       put: (bytes) => this.put(bytes),
       begin: () => this.#begin(),
       publish: (file, id, size) => this.#publish(file, id, size),

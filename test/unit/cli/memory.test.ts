@@ -25,8 +25,6 @@ let program = ''
 beforeAll(() => {
   program = mkdtempSync(join(tmpdir(), 'composefs-memory-'))
   compileInto(program)
-  // The program reads its version from there.
-  writeFileSync(join(program, 'package.json'), '{ "type": "module", "version": "0" }')
   const report = "process.once('exit', () => console.error('peak', process.resourceUsage().maxRSS))"
   writeFileSync(join(program, 'report.cjs'), `if (require('worker_threads').isMainThread) ${report}`)
 })
