@@ -6,7 +6,7 @@
 import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
-import { returnFreeMemory, returnUnusedMemory } from '../native/memory.ts'
+import { returnGrownMemory, returnUnusedMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { findBlob, importBlob } from './artifact.ts'
 import { findLayer, importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
@@ -101,7 +101,7 @@ export class LayerPuller {
       else missing.push(layer)
     }
     this.#left = missing.length
-    const timers = [setInterval(() => this.#report(), progressInterval), setInterval(returnFreeMemory, memoryInterval)]
+    const timers = [setInterval(() => this.#report(), progressInterval), setInterval(returnGrownMemory, memoryInterval)]
     try {
       await this.#fetchAll(missing)
     } catch (error) {

@@ -7,7 +7,7 @@ import type { ErofsVersion } from '../erofs/format.ts'
 import { writeImage } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
-import { returnFreeMemory } from '../native/memory.ts'
+import { returnGrownMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { transformForBoot } from '../selinux/boot.ts'
 import { readSplitstreamEntries } from '../streams/splitstream-entries.ts'
@@ -45,7 +45,7 @@ export function layersToTree(
       if (memory === undefined || stream.length > memory.length) memory = stream
       const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
       for (const { entry, content } of readSplitstreamEntries(stream, wanted)) merger.add(entry, content)
-      returnFreeMemory()
+      returnGrownMemory()
     } catch (error) {
       throw inLayer(error, i + 1, layers.length)
     }
@@ -64,6 +64,7 @@ function contentsOf(repository: Repository, { content }: Leaf): Buffer {
 
 /** Stores the image of a tree as an object. Nothing names it yet. */
 export function storeImage(repository: Repository, fileSystem: FileSystem, version: ErofsVersion): ObjectId {
+  returnGrownMemory()
   return repository.objects.put(writeImage(fileSystem, { version }))
 }
 
