@@ -16,7 +16,13 @@ import { Archive } from './archive.ts'
 import { type LayerOptions, type LayerReceiver, receiveLayer, type StoredLayer } from './layer.ts'
 import { hostPlatform, type Platform } from './manifest.ts'
 import { tagRef } from './names.ts'
-import { type ImageParts, type PublishedImage, type PublishOptions, prepareImage } from './publish.ts'
+import {
+  type ImageParts,
+  type PreparedImage,
+  type PublishedImage,
+  type PublishOptions,
+  prepareImage,
+} from './publish.ts'
 
 /** What an import tells while it goes on. Library code prints nothing. */
 export type ImportEvent =
@@ -44,7 +50,6 @@ export interface ImportOptions
   /** Which image of a multi-platform archive. Default: that of this machine. */
   readonly platform?: Platform
   readonly onEvent?: (event: ImportEvent) => void
-  readonly signal?: AbortSignal
 }
 
 /**
@@ -89,8 +94,8 @@ export async function importArchive(
   }
   const chosen = choose(taker.archive.images(options.platform ?? hostPlatform()), options)
   // All or none: what one of them fails with leaves nothing of the others.
-  const prepared = chosen.map((parts) => prepareImage(repository, parts, options))
-  signal?.throwIfAborted()
+  const prepared: PreparedImage[] = []
+  for (const parts of chosen) prepared.push(await prepareImage(repository, parts, options))
   await repository.transaction((transaction) => {
     for (const { link } of prepared) link(transaction)
   })

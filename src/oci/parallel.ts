@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { setImmediate } from 'node:timers/promises'
 
 /**
  * Does work on every item, at most `limit` at a time, in their order. The first failure stops the others.
@@ -51,4 +52,14 @@ export async function unlessAborted<T>(signal: AbortSignal | undefined, work: Pr
   } finally {
     signal.removeEventListener('abort', stop)
   }
+}
+
+/**
+ * Lets signals and timers have their turn between two pieces of work that take long.
+ *
+ * @throws the reason of the signal
+ */
+export async function takeTurn(signal: AbortSignal | undefined): Promise<void> {
+  await setImmediate()
+  signal?.throwIfAborted()
 }

@@ -23,6 +23,7 @@ import {
   sha256,
   tagRef,
 } from './names.ts'
+import { takeTurn } from './parallel.ts'
 import { layersToTree, storeImage, type TreeOptions } from './tree.ts'
 
 /** An image that is complete but for its publication. */
@@ -43,6 +44,8 @@ export interface PublishOptions extends TreeOptions {
   readonly bootable?: boolean
   /** Instead of that, look for the boot image that has this id (hex), see {@link findBootImage}. */
   readonly expectedDigest?: string
+  /** Heeded between making one image and the next. */
+  readonly signal?: AbortSignal
 }
 
 /** A published image. */
@@ -71,28 +74,39 @@ export interface PreparedImage {
  * Makes the EROFS images and publishes everything at once: whoever finds the tag finds the whole image.
  *
  * @throws {@link ComposefsError} the codes of {@link layersToTree} and of the repository; `ERR_OCI_JSON`,
- * `ERR_OCI_NAME`. Nothing is published then.
+ * `ERR_OCI_NAME`; the reason of `signal`. Nothing is published then.
  */
 export async function publishImage(
   repository: Repository,
   parts: ImageParts,
   options: PublishOptions = {},
 ): Promise<PublishedImage> {
-  const prepared = prepareImage(repository, parts, options)
+  const prepared = await prepareImage(repository, parts, options)
   await repository.transaction((transaction) => prepared.link(transaction))
   return prepared.image
 }
 
 /** The first part of {@link publishImage}, for those who publish several images at once. Throws as it does. */
-export function prepareImage(repository: Repository, parts: ImageParts, options: PublishOptions = {}): PreparedImage {
+export async function prepareImage(
+  repository: Repository,
+  parts: ImageParts,
+  options: PublishOptions = {},
+): Promise<PreparedImage> {
   const { manifest, config, layers, tags } = parts
+  const { signal } = options
   const refs = tags.map((tag) => tagRef(tag))
   const { diffIds } = parseConfig(config)
   const ids = diffIds.map((diffId) => layers.get(diffId) ?? missing(diffId))
   const fileSystem = layersToTree(repository, ids, { ...options, bootable: false })
   const versions = [repository.formats.default, ...repository.formats.extra]
-  const images = new Map(versions.map((version) => [version, storeImage(repository, fileSystem, version)]))
+  const images = new Map<ErofsVersion, ObjectId>()
+  for (const version of versions) {
+    await takeTurn(signal)
+    images.set(version, storeImage(repository, fileSystem, version))
+  }
+  await takeTurn(signal)
   const boots = bootImages(repository, ids, options)
+  await takeTurn(signal)
 
   const manifestDigest = sha256(manifest)
   const configDigest = sha256(config)

@@ -47,7 +47,6 @@ export interface PullOptions extends PublishOptions, Pick<LayerOptions, 'decompr
   /** Layers that are fetched at once. Default 4. */
   readonly parallel?: number
   readonly onEvent?: (event: PullEvent) => void
-  readonly signal?: AbortSignal
 }
 
 const maxIndexDepth = 4

@@ -44,6 +44,8 @@ export class BlobStream extends Readable {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#abort.abort(error ?? undefined)
+    // Where nobody asked for a chunk it does not notice, and its timer keeps the process alive.
+    this.#chunks.return().catch(() => {})
     callback(error)
   }
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { Repository } from '../../../src/repository/index.ts'
 import { compileInto } from '../../support/compiled.ts'
 import { digestOf, imageOf } from '../../support/image-archive.ts'
@@ -29,24 +29,20 @@ const image = imageOf([
   tar(entry({ name: 'usr/', type: '5' }), entry({ name: 'usr/a' }, 'a'.repeat(200_000))),
 ])
 
-function run(
-  path: string,
-  ...args: string[]
-): { child: ChildProcess; output: Promise<[string, string, number | null]> } {
-  const all = [
-    join(program, 'src/cli/main.js'),
-    '--insecure',
-    '--hash',
-    'sha256',
-    '--repo',
-    path,
-    'oci',
-    'pull',
-    ...args,
-  ]
+interface Run {
+  readonly child: ChildProcess
+  readonly output: Promise<[stdout: string, stderr: string, code: number | null]>
+}
+
+function run(path: string, ...args: string[]): Run {
+  const options = ['--insecure', '--hash', 'sha256', '--repo', path]
+  return start([join(program, 'src/cli/main.js'), ...options, 'oci', 'pull', ...args])
+}
+
+function start(args: readonly string[]): Run {
   const environment = { ...process.env, CONTAINERS_REGISTRIES_CONF: join(program, 'none.conf'), HOME: program }
   writeFileSync(join(program, 'none.conf'), '')
-  const child = spawn(process.execPath, all, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
   const output = Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'exit')])
   return { child, output: output.then(([stdout, stderr, [code]]) => [stdout, stderr, code as number | null]) }
 }
@@ -131,5 +127,27 @@ describe('composefs oci pull', () => {
     expect(repository.listRefs('streams')).toEqual([])
     for (const id of repository.objects.ids()) repository.objects.verify(id)
     await repository.close()
+  })
+
+  test('a layer that is given up while nobody asks for more does not keep the process alive', async () => {
+    const blob = Buffer.alloc(4_000_000)
+    const { host } = await serve((_request, response) => response.end(blob))
+    const script = join(program, 'give-up.js')
+    const lines = [
+      "import { setTimeout } from 'node:timers/promises'",
+      "import { parseReference, RegistryClient } from './src/oci/index.js'",
+      'const [, , name, digest, size] = process.argv',
+      'const client = await RegistryClient.open(parseReference(name), { idleTimeout: 3_600_000 })',
+      'const blob = client.blob({ digest, size: Number(size) })',
+      'blob.read(0)',
+      'while (blob.readableLength < blob.readableHighWaterMark) await setTimeout(1)',
+      'blob.destroy()',
+      'await client.close()',
+      "console.log('given up')",
+    ]
+    writeFileSync(script, lines.join('\n'))
+    const { child, output } = start([script, `${host}/a`, digestOf(blob), String(blob.length)])
+    onTestFinished(() => void child.kill('SIGKILL'))
+    expect(await output).toEqual(['given up\n', '', 0])
   })
 })

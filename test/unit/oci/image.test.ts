@@ -336,6 +336,19 @@ describe('publishImage', () => {
     expect(namedRefs.get('composefs.image.boot.v1')).toEqual(boot)
   })
 
+  test('a signal between two of its steps ends it, and nothing is published', async () => {
+    const repository = await temporaryRepository()
+    const layers = new Map<string, ReturnType<typeof fsverityDigest>>()
+    for (const bytes of tars) layers.set(digestOf(bytes), (await importLayer(repository, Readable.from([bytes]))).id)
+    const abort = new AbortController()
+    const reason = new Error('enough')
+    const parts = { manifest, config, layers, tags: ['a'] }
+    const publishing = publishImage(repository, parts, { signal: abort.signal })
+    abort.abort(reason)
+    await expect(publishing).rejects.toBe(reason)
+    expect(published(repository)).toEqual({})
+  })
+
   test('without a layer it is refused', async () => {
     const repository = await temporaryRepository()
     const publishing = publishImage(repository, { manifest, config, layers: new Map(), tags: ['a'] })
