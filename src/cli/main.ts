@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
-import { exitStatus, note } from './output.ts'
+import { exitStatus, note, noteJson, notes } from './output.ts'
 import { makeProgram } from './program.ts'
 import { describeError, isUsageError, run } from './run.ts'
 
@@ -21,7 +21,8 @@ function report(error: unknown): void {
   }
   const { code, message } = describeError(error)
   process.exitCode = isUsageError(error) ? 2 : code === 'ERR_INTERRUPTED' ? 130 : exitStatus.failure
-  note(`Error: ${message} [${code}]`)
+  if (notes.json) noteJson({ type: 'error', code, message })
+  else note(`Error: ${message} [${code}]`)
   if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`)
   if (process.env['NODE_DEBUG']?.includes('composefs')) console.error(error)
 }

@@ -21,9 +21,18 @@ export const printLine = (line: string): Promise<void> => print(`${line}\n`)
 /** Pretty JSON with two spaces, as the reference tools print it. */
 export const printJson = (value: unknown): Promise<void> => print(`${JSON.stringify(value, undefined, 2)}\n`)
 
+/** How {@link note} writes: with `--progress=json` all of stderr is lines of JSON. */
+export const notes: { json: boolean } = { json: false }
+
 /** For people who watch; scripts read stdout. */
 export const note = (line: string): void => {
-  process.stderr.write(`${line}\n`)
+  if (notes.json) noteJson({ type: 'note', text: line })
+  else process.stderr.write(`${line}\n`)
+}
+
+/** The same for programs that watch. */
+export const noteJson = (value: object): void => {
+  process.stderr.write(`${JSON.stringify(value)}\n`)
 }
 
 /**
@@ -51,7 +60,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
     `${left}${widths.map((width) => line!.repeat(width)).join(cross)}${right}\n`
   const cells = (row: readonly string[]): string =>
     `│${row.map((cell, i) => ` ${cell.padEnd(widths[i]! - 1)}`).join('┆')}│\n`
-  return `${rule('┌─┬┐')}${cells(head)}${rule('╞═╪╡')}${rows.map(cells).join(rule('├╌┼╌┤'))}${rule('└─┴┘')}`
+  return `${rule('┌─┬┐')}${cells(head)}${rule('╞═╪╡')}${rows.map(cells).join(rule('├╌┼┤'))}${rule('└─┴┘')}`
 }
 
 /** `14.71 KiB`: binary units, two decimals. */

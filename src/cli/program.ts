@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { Command, Option } from 'commander'
+import { notes } from './output.ts'
 
 type Add = (program: Command) => void
 
@@ -49,6 +50,9 @@ export async function makeProgram(version: string, args: readonly string[]): Pro
       'after',
       '\nExample:\n  skopeo copy -q docker://REGISTRY/IMAGE docker-archive:/dev/stdout |\n    composefs --repo ./repo import --name IMAGE',
     )
+  program.hook('preAction', (_program, command) => {
+    notes.json = command.opts()['progress'] === 'json'
+  })
   const named = files.filter(({ names }) => names.some((name) => args.includes(name)))
   for (const add of await Promise.all((named.length > 0 ? named : files).map(({ load }) => load()))) add(program)
   return program

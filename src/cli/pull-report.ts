@@ -5,7 +5,7 @@
  */
 import type { RetryNotice } from '../oci/registry/retry.ts'
 import { LayerBoard } from './layer-board.ts'
-import { binarySize, note } from './output.ts'
+import { binarySize, note, noteJson } from './output.ts'
 import { layerLine, type PullReport, type ReportedEvent, retryLine, shortDigest } from './pull-lines.ts'
 
 /** How progress is shown. `auto`: `tty` where stderr and stdout are terminals, else `plain`. */
@@ -71,11 +71,11 @@ class PlainReport implements PullReport {
 /** JSON lines, for programs. */
 class JsonReport implements PullReport {
   event(event: ReportedEvent): void {
-    note(JSON.stringify(plainEvent(event)))
+    noteJson(plainEvent(event))
   }
 
   retry({ error, attempt, delay }: RetryNotice): void {
-    note(JSON.stringify({ type: 'retry', code: error.code, message: error.message, attempt, delay: Math.round(delay) }))
+    noteJson({ type: 'retry', code: error.code, message: error.message, attempt, delay: Math.round(delay) })
   }
 
   end(): void {}

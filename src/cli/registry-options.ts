@@ -21,12 +21,19 @@ export interface RegistryFlags {
   readonly progress: ProgressMode
 }
 
+/** For options that may be given again: in commander's own way they would swallow the arguments that follow. */
+export const several = (value: string, before: readonly string[] = []): string[] => [...before, value]
+
 /** Adds them to a command. */
 export function addRegistryOptions(command: Command): Command {
   return command
     .option('--creds <user:password>', 'credentials for the registry')
     .option('--authfile <file>', 'file with credentials; also REGISTRY_AUTH_FILE; default: those of podman and docker')
-    .option('--auth-realm <host...>', 'a token server on another site that may have the credentials')
+    .option(
+      '--auth-realm <host>',
+      'a token server on another site that may have the credentials; may be given again',
+      several,
+    )
     .option('--tls-verify [bool]', 'check certificates and refuse plain HTTP; default: true')
     .option('--cert-dir <dir>', 'directory with *.crt to trust, *.cert and *.key to show')
     .option('--retry-times <n>', 'how often a request is tried again; default: 5')

@@ -126,7 +126,11 @@ class FileArchive extends ArchiveDestination {
 
   protected override async finish(output: Writable): Promise<void> {
     await super.finish(output)
-    await rename(this.#temporary, this.#path)
+    try {
+      await rename(this.#temporary, this.#path)
+    } catch (error) {
+      throw systemError(error, 'write', 'cannot give the archive its name', this.#path)
+    }
   }
 }
 

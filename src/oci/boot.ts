@@ -47,14 +47,8 @@ export function findBootImage(
   expected: string,
   options: TreeOptions = {},
 ): BootImage | undefined {
-  const wanted = ObjectId.fromHex(expected)
+  const wanted = bootImageId(repository, expected)
   const { algorithm } = repository
-  if (wanted.algorithm !== algorithm) {
-    throw new ComposefsError('ERR_ALGORITHM_MISMATCH', 'the digest is that of another hash than the repository uses', {
-      expected: algorithm,
-      actual: wanted.algorithm,
-    })
-  }
   for (const xattrs of searched.xattrs) {
     const fileSystem = layersToTree(repository, layers, { ...options, xattrs, bootable: true })
     for (const version of searched.versions) {
@@ -63,4 +57,14 @@ export function findBootImage(
     }
   }
   return undefined
+}
+
+/** The id that {@link findBootImage} is given. @throws {@link ComposefsError} `ERR_DIGEST_SYNTAX`, `ERR_ALGORITHM_MISMATCH` */
+export function bootImageId({ algorithm }: Repository, expected: string): ObjectId {
+  const id = ObjectId.fromHex(expected)
+  if (id.algorithm === algorithm) return id
+  throw new ComposefsError('ERR_ALGORITHM_MISMATCH', 'the digest is that of another hash than the repository uses', {
+    expected: algorithm,
+    actual: id.algorithm,
+  })
 }

@@ -108,11 +108,20 @@ export async function openConfig(repository: Repository, digest: string): Promis
   return opened
 }
 
-/** The config behind an IMAGE argument: a tag, or `@` and the digest of a config. */
-export async function resolveConfig(repository: Repository, name: string): Promise<OpenedConfig> {
-  if (name.startsWith('@')) return openConfig(repository, name.slice(1))
+/**
+ * The config behind an IMAGE argument: a tag, or `@` and the digest of a config.
+ *
+ * @param id of the config's splitstream, where it is known from elsewhere: then it vouches for the layers
+ * @throws {@link ComposefsError} what {@link openImage} and {@link openConfig} throw; `ERR_DIGEST_MISMATCH` for another
+ * `id`
+ */
+export async function resolveConfig(repository: Repository, name: string, id?: ObjectId): Promise<OpenedConfig> {
+  if (name.startsWith('@')) {
+    const digest = name.slice(1)
+    return id === undefined ? openConfig(repository, digest) : openVouchedConfig(repository, digest, id)
+  }
   const { config } = openImage(repository, name)
-  if (config !== undefined) return config
+  if (config !== undefined) return id === undefined ? config : openVouchedConfig(repository, config.digest, id)
   throw new ComposefsError('ERR_OCI_MEDIA_TYPE', `${name} is an artifact, not a container image`)
 }
 
@@ -192,6 +201,20 @@ function tagDigest(repository: Repository, name: string): string {
     throw notFound(name, 'there is no such image')
   }
   throw damaged(`the tag ${name} does not lead to a manifest`)
+}
+
+/** A config whose splitstream has an id that is known from elsewhere, and vouches for all it refers to. */
+function openVouchedConfig(repository: Repository, digest: string, id: ObjectId): OpenedConfig {
+  const found = repository.hasStream(configStream(checkDigest(digest)))
+  if (found === undefined) throw notFound(`@${digest}`, 'the config is not in the repository')
+  if (!found.equals(id)) {
+    const what = `the stream of the config ${digest} has another id`
+    throw new ComposefsError('ERR_DIGEST_MISMATCH', what, { expected: id.hex, actual: found.hex })
+  }
+  repository.objects.verify(id)
+  const document = readDocument(repository, id, contentTypes.config)
+  checkJson('config', digest, document.json)
+  return withLayers(digest, document)
 }
 
 function withLayers(digest: string, document: Document): OpenedConfig {

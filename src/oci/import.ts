@@ -23,6 +23,7 @@ import {
   type PublishOptions,
   prepareImage,
 } from './publish.ts'
+import { parseReference, referenceText } from './registry/reference.ts'
 
 /** What an import tells while it goes on. Library code prints nothing. */
 export type ImportEvent =
@@ -45,7 +46,10 @@ export interface ImportOptions
     Pick<LayerOptions, 'decompressor' | 'tar'> {
   /** Tag for the image; of several in the archive it chooses the one. Default: the names in the archive. */
   readonly name?: string
-  /** The one to take of several in the archive, by its name there. Default: the one called `name`. */
+  /**
+   * The one to take, by its name in the archive, or `@` and its number there from 0 on. Default: the only one, or of
+   * several the one called `name`.
+   */
   readonly select?: string
   /** Which image of a multi-platform archive. Default: that of this machine. */
   readonly platform?: Platform
@@ -115,16 +119,37 @@ function abortable(reader: ArchiveReader, signal: AbortSignal): ArchiveReader {
 }
 
 /** One image takes the name; of several it must be the name of one, unless one is selected. */
-function choose(images: readonly ImageParts[], { name, select = name }: ImportOptions): ImageParts[] {
+function choose(images: readonly ImageParts[], { name, select }: ImportOptions): ImageParts[] {
+  const wanted = select ?? name
+  if (wanted === undefined) return [...images]
   const renamed = (image: ImageParts): ImageParts => (name === undefined ? image : { ...image, tags: [name] })
-  if (select === undefined) return [...images]
-  // Tools leave the host or the library/ out, or not: a lone image is the one that is meant.
-  if (images.length === 1) return [renamed(images[0]!)]
-  const image = images.find(({ tags }) => tags.includes(select))
-  if (image !== undefined) return [renamed({ ...image, tags: [select] })]
-  throw new ComposefsError('ERR_OCI_NOT_FOUND', `the archive holds ${images.length} images, none called ${select}`, {
-    hint: `leave the name out to import all, or choose one of: ${images.flatMap(({ tags }) => tags).join(', ')}`,
-  })
+  if (select === undefined && images.length === 1) return [renamed(images[0]!)]
+  const number = /^@([0-9]+)$/.exec(wanted)?.[1]
+  const image = number === undefined ? imageCalled(images, wanted) : images[Number(number)]
+  if (image !== undefined) return [renamed(image)]
+  const known = images.flatMap(({ tags }) => tags)
+  const hint = known.length > 0 ? `they are: ${known.join(', ')}` : 'they have no names: @0 is the first of them'
+  const what = `the archive holds ${images.length} ${images.length === 1 ? 'image, which is not' : 'images, none'} called`
+  throw new ComposefsError('ERR_OCI_NOT_FOUND', `${what} ${wanted}`, { hint })
+}
+
+/** Tools leave the host or the `library/` out, or not, and layouts have tags alone. */
+function imageCalled(images: readonly ImageParts[], name: string): ImageParts | undefined {
+  const full = fullName(name)
+  for (const image of images) {
+    const tag = image.tags.find((tag) => tag === name || fullName(tag) === full || tag.endsWith(`:${name}`))
+    if (tag !== undefined) return { ...image, tags: [tag] }
+  }
+  return undefined
+}
+
+/** With Docker's defaults, where it is a reference at all. */
+function fullName(name: string): string {
+  try {
+    return referenceText(parseReference(name))
+  } catch {
+    return name
+  }
 }
 
 /** Puts each member where it belongs while it passes. */

@@ -115,8 +115,10 @@ export class LayoutDestination implements ImageDestination {
     } catch (error) {
       throw this.#failed(error)
     } finally {
-      await file?.close()
-      await rm(temporary, { force: true })
+      if (file !== undefined) {
+        await file.close()
+        await rm(temporary, { force: true })
+      }
     }
   }
 

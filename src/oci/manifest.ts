@@ -184,16 +184,23 @@ export function parsePlatform(text: string): Platform {
 export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor {
   const only = manifests[0]
   if (only !== undefined && manifests.length === 1 && only.platform === undefined) return only
-  const found = manifests.find(
-    ({ platform }) =>
-      platform?.os === wanted.os &&
-      platform.architecture === wanted.architecture &&
-      (wanted.variant === undefined || platform.variant === wanted.variant),
-  )
-  if (found !== undefined) return found
+  const { os, architecture } = wanted
+  const alike = manifests.filter(({ platform }) => platform?.os === os && platform.architecture === architecture)
+  for (const variant of variantsFor(wanted)) {
+    const found = alike.find(({ platform }) => variant === 'any' || platform?.variant === variant)
+    if (found !== undefined) return found
+  }
   throw new ComposefsError('ERR_OCI_PLATFORM', `there is no image for ${platformText(wanted)}`, {
     hint: `choose one with --platform: ${manifests.map(({ platform }) => platformText(platform)).join(', ')}`,
   })
+}
+
+/** What runs where a variant is wanted, the best first: 32-bit ARM runs what was made for older ones. */
+function variantsFor({ architecture, variant }: Platform): (string | undefined)[] {
+  if (variant === undefined) return ['any']
+  const older = architecture === 'arm' ? ['v7', 'v6', 'v5'].filter((other) => other < variant) : []
+  // To leave it out means v8 of arm64, and the oldest that is in use of others.
+  return [variant, ...older, undefined]
 }
 
 function platformText(platform: Platform | undefined): string {

@@ -11,7 +11,7 @@ import type { Transaction } from '../repository/transaction.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import { type BootImage, findBootImage, makeBootImages } from './boot.ts'
 import { readDocument, writeDocument } from './document.ts'
-import { parseConfig } from './manifest.ts'
+import { mediaTypes, parseConfig, parseManifest } from './manifest.ts'
 import {
   bootRef,
   configRef,
@@ -115,7 +115,11 @@ export async function prepareImage(
     ...layerRefs,
     ...imageRefs(images, boots, existingImageRefs(repository, configDigest)),
   ])
-  const named = [[configRef(configDigest), configId], ...layerRefs] as const
+  const named = new Map<string, ObjectId>([
+    [configRef(configDigest), configId],
+    ...layerRefs,
+    ...dockerLayers(manifest, ids),
+  ])
   const manifestId = writeDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
 
   const link = (transaction: Transaction): void => {
@@ -128,6 +132,12 @@ export async function prepareImage(
   const imageId = images.get(repository.formats.default)!
   const [boot] = boots
   return { image: { kind: 'image', manifestDigest, configDigest, diffIds, imageId, images, boot, tags }, link }
+}
+
+/** Of a config that is not OCI's, cfsctl looks for layers as for the blobs of an artifact: by their digests. */
+function dockerLayers(bytes: Buffer, ids: readonly ObjectId[]): [digest: string, id: ObjectId][] {
+  const { config, layers } = parseManifest(bytes)
+  return config.mediaType === mediaTypes.config ? [] : layers.map(({ digest }, i) => [digest, ids[i]!])
 }
 
 function bootImages(

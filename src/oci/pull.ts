@@ -6,6 +6,7 @@
 import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
 import { type PublishedArtifact, publishArtifact } from './artifact.ts'
+import { bootImageId } from './boot.ts'
 import type { LayerOptions } from './layer.ts'
 import {
   choosePlatform,
@@ -122,9 +123,10 @@ export async function pullAny(
 async function begin(repository: Repository, source: ImageSource, options: PullOptions): Promise<FoundManifest> {
   repository.assertWritable()
   if (options.name !== undefined) tagRef(options.name)
+  if (options.expectedDigest !== undefined) bootImageId(repository, options.expectedDigest)
   const finding = findManifest(source, options.platform ?? hostPlatform())
   const { bytes, digest } = await unlessAborted(options.signal, finding)
-  const manifest = parseManifest(bytes)
+  const manifest = ofSource(source, () => parseManifest(bytes))
   if (isContainerImage(manifest)) checkLayers(source, manifest)
   options.onEvent?.({ type: 'manifest', digest, layers: manifest.layers })
   return { bytes, digest, manifest }
@@ -157,7 +159,8 @@ async function findManifest(source: ImageSource, platform: Platform): Promise<So
   for (let depth = 0; isIndex(found); depth++) {
     if (depth === maxIndexDepth)
       throw new ComposefsError('ERR_OCI_JSON', `the indexes of ${source.name} are nested too deep`)
-    const { digest, size } = choosePlatform(parseIndex(found.bytes), platform)
+    const { bytes } = found
+    const { digest, size } = ofSource(source, () => choosePlatform(parseIndex(bytes), platform))
     found = await source.manifest(digest, 'the manifest')
     if (found.bytes.length !== size) {
       throw new ComposefsError('ERR_SIZE_MISMATCH', 'the manifest has another size than the index says', {
@@ -168,6 +171,16 @@ async function findManifest(source: ImageSource, platform: Platform): Promise<So
     }
   }
   return found
+}
+
+/** Errors about a document name the image that it belongs to. */
+function ofSource<T>({ name }: ImageSource, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof ComposefsError)) throw error
+    throw new ComposefsError(error.code, `${name}: ${error.message}`, { cause: error })
+  }
 }
 
 function checkLayers({ name }: ImageSource, manifest: Manifest): void {

@@ -3,8 +3,8 @@
  *
  * @packageDocumentation
  */
-import { createReadStream } from 'node:fs'
 import { ComposefsError } from '../errors.ts'
+import { openInputFile } from '../native/open-input.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { PublishedArtifact } from './artifact.ts'
 import { DirectorySource } from './directory-source.ts'
@@ -80,7 +80,7 @@ export async function pull(
   const [transport, rest] = split(name)
   if (transport !== undefined && archives.has(transport)) {
     const [path, select] = pathAndTag(rest)
-    const source = createReadStream(path, { highWaterMark: 256 * 1024 })
+    const source = await openInputFile(path)
     const [image, ...more] = await importArchive(repository, source, {
       ...options,
       ...(select !== undefined && { select }),

@@ -68,10 +68,10 @@ async function pullOne(image: string, name: string, flags: PullFlags, command: C
     const { manifestDigest, configDigest } = pulled
     const { newObjects, presentObjects, newBytes, inlineBytes } = sums
     if (flags.json) {
+      checkFound(pulled, expectedDigest)
       const objects = { newObjects, presentObjects, newBytes, inlineBytes }
       const ids = pulled.kind === 'image' ? idsOf(pulled) : {}
-      await printJson({ manifestDigest, configDigest, ...ids, tags: [name], objects })
-      return checkFound(pulled, expectedDigest)
+      return printJson({ manifestDigest, configDigest, ...ids, tags: [name], objects })
     }
     const verity = repository.hasStream(manifestStream(manifestDigest))
     await printLine(`manifest ${manifestDigest}`)

@@ -5,7 +5,7 @@ import { withRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
 import { assertNoTerminal, note, printJson, printLine } from '../output.ts'
 import { makePullReport } from '../pull-report.ts'
-import { addRegistryOptions, type RegistryFlags, registryOptionsOf } from '../registry-options.ts'
+import { addRegistryOptions, type RegistryFlags, registryOptionsOf, several } from '../registry-options.ts'
 
 interface PushFlags extends RegistryFlags {
   readonly compression?: PushCompression
@@ -27,7 +27,11 @@ export function addOciPushCommand(oci: Command): void {
         'of layers that have to be sent; default: gzip, but what was a plain tar stays one',
       ).choices(['gzip', 'zstd', 'none']),
     )
-    .option('--mount-from <repository...>', 'other repositories of the registry that may have the layers')
+    .option(
+      '--mount-from <repository>',
+      'other repositories of the registry that may have the layers; may be given again',
+      several,
+    )
     .option('--json', 'print what was done as JSON')
     .addHelpText('after', '\nExample:\n  composefs oci push fedora docker://quay.io/team/fedora:41')
     .action(async (image: string, destination: string, flags: PushFlags, command: Command) => {

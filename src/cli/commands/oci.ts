@@ -2,6 +2,7 @@ import { Argument, type Command } from 'commander'
 import { writeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import { fsverityDigest } from '../../fsverity/merkle.ts'
+import { ObjectId } from '../../fsverity/object-id.ts'
 import {
   imageTree,
   linkedImage,
@@ -23,6 +24,8 @@ import { addOciPullCommand } from './oci-pull.ts'
 import { addOciPushCommand } from './oci-push.ts'
 
 const imageArgument = 'a tag, or @ and the digest of a config'
+const verityArgument = 'the fs-verity digest that the stream of the config must have'
+const verityOf = (text: string | undefined) => (text === undefined ? undefined : ObjectId.parse(text))
 
 /** `composefs oci`: commands on OCI images of the repository, and on their layers. */
 export function addOciCommand(program: Command): void {
@@ -102,14 +105,15 @@ function addImageCommands(oci: Command): void {
     .command('dump')
     .description('write the dumpfile of an image: its layers merged')
     .argument('<image>', imageArgument)
+    .argument('[verity]', verityArgument)
     .addOption(treeOptions.bootable())
     .addOption(treeOptions.xattrs())
     .addOption(treeOptions.root())
     .addOption(treeOptions.implicitParents())
     .addHelpText('after', '\nExample:\n  composefs oci dump fedora | composefs mkfs --from-file - image.cfs')
-    .action((name: string, flags: TreeFlags, command: Command) =>
+    .action((name: string, verity: string | undefined, flags: TreeFlags, command: Command) =>
       withRepository(command, async (repository) => {
-        const config = await resolveConfig(repository, name)
+        const config = await resolveConfig(repository, name, verityOf(verity))
         await print(dumpfileText(imageTree(repository, config, treeOptionsOf(flags))))
       }),
     )
@@ -118,14 +122,15 @@ function addImageCommands(oci: Command): void {
     .command('compute-id')
     .description('print the image id of an image, computed from its layers')
     .argument('<image>', imageArgument)
+    .argument('[verity]', verityArgument)
     .addOption(treeOptions.bootable())
     .addOption(treeOptions.xattrs())
     .addOption(treeOptions.root())
     .addOption(treeOptions.implicitParents())
     .addHelpText('after', '\nExample:\n  composefs oci compute-id fedora')
-    .action((name: string, flags: TreeFlags, command: Command) =>
+    .action((name: string, verity: string | undefined, flags: TreeFlags, command: Command) =>
       withRepository(command, async (repository) => {
-        const config = await resolveConfig(repository, name)
+        const config = await resolveConfig(repository, name, verityOf(verity))
         const tree = imageTree(repository, config, treeOptionsOf(flags))
         const image = writeImage(tree, { version: repository.formats.default })
         await printLine(fsverityDigest(repository.algorithm, image).hex)

@@ -49,7 +49,9 @@ export function parseReference(text: string): Reference {
   if (rest.length > 0 || (tag !== undefined && !tagPattern.test(tag))) {
     throw invalid(text, 'the tag is not allowed', 'a tag has at most 128 letters, digits, dots, dashes and underscores')
   }
-  if (!hostPattern.test(registry)) throw invalid(text, 'the registry is no host name')
+  if (!hostPattern.test(registry) || Number(/:([0-9]+)$/.exec(registry)?.[1] ?? 0) > 65_535) {
+    throw invalid(text, 'the registry is no host name, or has no possible port')
+  }
   const full = registry === dockerHub && !repository!.includes('/') ? `library/${repository}` : repository!
   if (!repositoryPattern.test(full) || full.length > 255) {
     const hint = 'write it like quay.io/fedora/fedora:latest, in lower case'

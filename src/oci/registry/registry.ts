@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { ComposefsError } from '../../errors.ts'
-import { JsonReader } from '../json.ts'
+import { type JsonObject, JsonReader } from '../json.ts'
 import { type Descriptor, manifestTypes, parseIndex } from '../manifest.ts'
 import { sha256 } from '../names.ts'
 import type { BlobDescriptor, ImageSource, SourceManifest } from '../source.ts'
@@ -304,10 +304,19 @@ export async function openPlace(
   })
 }
 
+function parsed(bytes: Buffer, subject: Subject): JsonObject {
+  const json = new JsonReader('manifest')
+  try {
+    return json.object(json.parse(bytes))
+  } catch (cause) {
+    const hint = 'something else than a registry answers: a proxy, or the page of a network that wants a login'
+    throw failure('ERR_OCI_JSON', subject, 'it is not JSON', { cause, hint })
+  }
+}
+
 /** What a manifest says about itself counts; the header of old registries is often only `application/json`. */
 function mediaTypeOf(bytes: Buffer, header: string | string[] | undefined, subject: Subject): string {
-  const json = new JsonReader('manifest')
-  const { mediaType, schemaVersion, manifests } = json.object(json.parse(bytes))
+  const { mediaType, schemaVersion, manifests } = parsed(bytes, subject)
   const declared = String(header ?? '')
     .split(';')[0]!
     .trim()

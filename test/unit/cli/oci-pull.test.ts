@@ -85,11 +85,12 @@ describe('composefs oci pull', () => {
     const path = join(temporaryDirectory(), 'repo')
     const [stdout, stderr] = await run(path, `${host}/a`, 'name', '--json', '--progress', 'json').output
     expect(JSON.parse(stdout)).toMatchObject({ manifestDigest: digestOf(image.manifest), tags: ['name'] })
+    // Without exception.
     const types = stderr
+      .trimEnd()
       .split('\n')
-      .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line).type)
-    expect(types[0]).toBe('manifest')
+    expect(types.slice(0, 2)).toEqual(['note', 'manifest'])
     expect(types.filter((type) => type === 'layer')).toHaveLength(2)
     expect(types.at(-1)).toBe('image')
   })
@@ -101,6 +102,9 @@ describe('composefs oci pull', () => {
     expect(stdout).toBe('')
     expect(stderr).toContain('[ERR_REGISTRY_NOT_FOUND]')
     expect(code).toBe(1)
+    // An option that may come again does not take the arguments behind it.
+    const [, refused] = await run(path, '--auth-realm', 'auth.example.org', `docker://${host}/a:no`, 'x').output
+    expect(refused).toContain('[ERR_REGISTRY_NOT_FOUND]')
     const [, usage, status] = await run(path, `docker://${host}/a`, '--expected-digest', '0').output
     expect([usage, status]).toEqual([expect.stringContaining('[ERR_ARGUMENT]'), 2])
   })
@@ -118,7 +122,7 @@ describe('composefs oci pull', () => {
       if (!before && told.includes(marker)) child.kill('SIGINT')
     })
     const [, stderr, code] = await output
-    expect(stderr).toContain('[ERR_INTERRUPTED]')
+    expect(JSON.parse(stderr.trimEnd().split('\n').at(-1)!)).toMatchObject({ type: 'error', code: 'ERR_INTERRUPTED' })
     expect(code).toBe(130)
     expect(requests.length).toBeGreaterThan(0)
     const repository = await Repository.open(path)

@@ -156,6 +156,11 @@ describe('openConfig', () => {
     expect(opened.layers).toEqual(openImage(repository, 'name').config!.layers)
     expect((await resolveConfig(repository, `@${image.configDigest}`)).digest).toBe(image.configDigest)
     expect((await resolveConfig(repository, 'name')).digest).toBe(image.configDigest)
+    const id = repository.hasStream(configStream(image.configDigest))!
+    for (const name of ['name', `@${image.configDigest}`]) {
+      expect((await resolveConfig(repository, name, id)).digest).toBe(image.configDigest)
+      await expect(resolveConfig(repository, name, image.imageId)).rejects.toThrow(refused('ERR_DIGEST_MISMATCH'))
+    }
   })
 
   test('a layer that does not have its diffID is named', async () => {
@@ -334,6 +339,23 @@ describe('publishImage', () => {
       'composefs.image.v1',
     ])
     expect(namedRefs.get('composefs.image.boot.v1')).toEqual(boot)
+  })
+
+  test('layers of a Docker manifest are named by their digests as well', async () => {
+    const repository = await temporaryRepository()
+    const layers = new Map<string, ReturnType<typeof fsverityDigest>>()
+    for (const bytes of tars) layers.set(digestOf(bytes), (await importLayer(repository, Readable.from([bytes]))).id)
+    const json = JSON.parse(String(manifest))
+    json.config.mediaType = 'application/vnd.docker.container.image.v1+json'
+    json.layers.forEach((layer: { digest: string }, i: number) => {
+      layer.digest = digestOf(Buffer.from(`layer ${i}`))
+    })
+    const parts = { manifest: Buffer.from(JSON.stringify(json)), config, layers, tags: ['a'] }
+    const { manifestDigest } = await publishImage(repository, parts)
+    const id = repository.hasStream(`oci-manifest-${manifestDigest}`)!
+    const { namedRefs } = readDocument(repository, id, contentTypes.manifest)
+    expect(namedRefs.get(digestOf(Buffer.from('layer 0')))).toEqual(layers.get(digestOf(tars[0]!)))
+    expect(openImage(repository, 'a').config!.layers).toEqual([...layers.values()])
   })
 
   test('a signal between two of its steps ends it, and nothing is published', async () => {

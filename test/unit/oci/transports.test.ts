@@ -111,6 +111,27 @@ describe('archives', () => {
     expect([configDigest, tags]).toEqual([digestOf(two.config), ['x']])
     const error = { code: 'ERR_OCI_NOT_FOUND', hint: expect.stringContaining('a:1, b:2') }
     await expect(pulled(`docker-archive:${directory}/two.tar`)).rejects.toMatchObject(error)
+    for (const which of ['@1', 'docker.io/library/b:2', '2']) {
+      const chosen = await pull(repository, `docker-archive:${directory}/two.tar:${which}`, { name: 'y' })
+      expect([chosen.configDigest, chosen.tags]).toEqual([digestOf(two.config), ['y']])
+    }
+    await expect(pulled(`docker-archive:${directory}/two.tar:@2`)).rejects.toMatchObject(error)
+  })
+
+  test('an only image is not taken for one that is asked for by another name', async () => {
+    const directory = temporaryDirectory()
+    write(directory, 'one.tar', archive(dockerMembers(one.config, one.layers, ['a:1'])))
+    expect((await pull(await temporaryRepository(), `docker-archive:${directory}/one.tar:@0`)).tags).toEqual(['a:1'])
+    for (const which of ['nope', 'b:1', 'a', '@1']) {
+      const error = { code: 'ERR_OCI_NOT_FOUND', hint: expect.stringContaining('a:1') }
+      await expect(pulled(`docker-archive:${directory}/one.tar:${which}`)).rejects.toMatchObject(error)
+    }
+  })
+
+  test('what cannot be read is told by our codes', async () => {
+    const directory = temporaryDirectory()
+    await expect(pulled(`oci-archive:${directory}`)).rejects.toMatchObject({ code: 'ERR_IO', path: directory })
+    await expect(pulled(`oci-archive:${directory}/no`)).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' })
   })
 })
 

@@ -50,6 +50,7 @@ describe('parseReference', () => {
     'bad_host.io/a',
     '[::1/a',
     'host:99999999/a',
+    'host:65536/a',
     'https://quay.io/a',
     'quay.io/a b',
     'quay.io/é',
