@@ -37,6 +37,9 @@ export async function run(work: () => Promise<void>, report: (error: unknown) =>
     process.exit()
   })
 
+  // The same for what only tells how it goes.
+  process.stderr.on('error', () => {})
+
   try {
     await work()
   } catch (error) {

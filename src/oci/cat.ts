@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import { parseSplitstream, type SplitstreamOptions } from '../streams/splitstream-reader.ts'
@@ -56,6 +57,8 @@ async function* pieces(
     }
     if (length < wantedChunk) continue
     yield Buffer.concat(gathered, length)
+    // Everything here is at hand: without a pause no signal and no timer would be noticed before the end.
+    await setImmediate()
     gathered = []
     length = 0
   }

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { setMaxListeners } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 
 /**
@@ -18,6 +19,8 @@ export async function inParallel<T>(
 ): Promise<void> {
   const stop = new AbortController()
   const signal = outer === undefined ? stop.signal : AbortSignal.any([outer, stop.signal])
+  // Each item may have several who listen.
+  setMaxListeners(0, signal)
   // All workers draw from one queue.
   const queue = items.values()
   let failed: { error: unknown } | undefined

@@ -47,7 +47,12 @@ export async function askHelper(
 
 function run(program: string, server: string, file: string, signal?: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
-    const options = { timeout: patience, maxBuffer: 1024 * 1024, ...(signal !== undefined && { signal }) }
+    const options = {
+      timeout: patience,
+      killSignal: 'SIGKILL' as const,
+      maxBuffer: 1024 * 1024,
+      ...(signal !== undefined && { signal }),
+    }
     const child = execFile(program, ['get'], options, (error, stdout) => {
       if (error === null) return resolve(stdout)
       if (signal?.aborted) return reject(signal.reason)

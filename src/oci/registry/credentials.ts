@@ -118,7 +118,7 @@ async function fromFile(
   const entries = new Map(Object.entries(auths).map(([key, entry]) => [normalKey(key), entry]))
   for (let key = `${registry}/${repository}`; ; key = key.slice(0, key.lastIndexOf('/'))) {
     const entry = entries.get(key)
-    const found = entry === undefined ? undefined : fromEntry(entry, `${path} (${printable(key)})`, path)
+    const found = entry == null ? undefined : fromEntry(entry, `${path} (${printable(key)})`, path)
     if (found !== undefined) return found
     if (!key.includes('/')) break
   }

@@ -152,7 +152,13 @@ export class RegistryDestination implements ImageDestination {
   async #mount(digest: string, from: string, subject: Subject, signal: AbortSignal): Promise<boolean> {
     const path = `blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from)}`
     // Who may not read there gets a refusal, or an upload like everybody else, which is left to the registry to remove.
-    const request = { method: 'POST', headers: { 'content-length': '0' }, allow: [403, 404], signal, subject } as const
+    const request = {
+      method: 'POST',
+      headers: { 'content-length': '0' },
+      allow: [400, 403, 404, 405, 501],
+      signal,
+      subject,
+    } as const
     const answer = await this.#retry(signal, () => this.#request(path, request))
     discard(answer)
     return answer.response.statusCode === 201

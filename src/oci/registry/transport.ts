@@ -8,6 +8,7 @@ import type { Dispatcher } from 'undici'
 import { certificatesFor } from './certificates.ts'
 import { networkFailure, type Subject } from './failures.ts'
 import { isLoopback } from './hosts.ts'
+import { drainPausedParsers } from './paused-parser.ts'
 
 /** How connections are made. */
 export interface TransportOptions {
@@ -104,9 +105,22 @@ export class Transport {
     const connect = { ...tls, timeout: this.#options.connectTimeout ?? 20_000 }
     // Loaded late: most programs that use this package never talk to a registry.
     const { Agent, EnvHttpProxyAgent } = await import('undici')
+    drainPausedParsers()
     // As in curl and Go, a proxy has no business with this machine.
-    return loopback ? new Agent({ connect }) : new EnvHttpProxyAgent({ connect, requestTls: tls })
+    return loopback
+      ? new Agent({ connect })
+      : new EnvHttpProxyAgent({ connect, requestTls: tls, ...environmentProxies() })
   }
+}
+
+/** What the environment says, where it leaves the scheme out as curl and Go allow. */
+function environmentProxies(): { httpProxy?: string; httpsProxy?: string } {
+  const proxy = (name: string): string | undefined => {
+    const value = process.env[name] || process.env[name.toUpperCase()]
+    return value && !value.includes('://') ? `http://${value}` : undefined
+  }
+  const [httpProxy, httpsProxy] = [proxy('http_proxy'), proxy('https_proxy')]
+  return { ...(httpProxy !== undefined && { httpProxy }), ...(httpsProxy !== undefined && { httpsProxy }) }
 }
 
 const sliceSize = 64 * 1024

@@ -143,8 +143,9 @@ class Upload {
 
   /** How much the registry has of this upload. */
   async #held(): Promise<number> {
-    const answer = await this.#send('GET', this.#location, { allow: [404] })
-    if (answer.response.statusCode === 404) throw this.#lost()
+    // Who cannot tell begins again.
+    const answer = await this.#send('GET', this.#location, { allow: [400, 404, 405, 501] })
+    if (answer.response.statusCode >= 400) throw this.#lost()
     if (answer.response.headers['location'] !== undefined) this.#moved(answer)
     return heldBytes(answer.response.headers['range']) ?? 0
   }

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -171,6 +173,36 @@ describe('a blob', () => {
     expect(size).toBe(blob.length)
     expect(server.requests).toHaveLength(1)
   })
+
+  test.each(['HTTP/1.1 200 OK\r\nConnection: close', 'HTTP/1.0 200 OK'])(
+    'whose end is that of its connection comes whole to a slow reader: %s',
+    async (head) => {
+      const server = createServer((socket) => {
+        socket.on('error', () => {})
+        socket.once('data', () => {
+          socket.write(`${head}\r\nDocker-Distribution-Api-Version: registry/2.0\r\n\r\n`)
+          socket.end(blob)
+        })
+      })
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      onTestFinished(() => void server.close())
+      const { port } = server.address() as AddressInfo
+      const client = await RegistryClient.open(parseReference(`127.0.0.1:${port}/a/b`), { ...fast, idleTimeout: 5_000 })
+      onTestFinished(() => client.close())
+      const stream = client.blob(descriptor)
+      stream.read(0)
+      while (stream.readableLength < stream.readableHighWaterMark) await sleep(5)
+      // By now the server is done.
+      await sleep(50)
+      const chunks: Buffer[] = []
+      for await (const chunk of stream) {
+        chunks.push(chunk as Buffer)
+        await sleep(1)
+      }
+      expect(Buffer.concat(chunks).equals(blob)).toBe(true)
+    },
+  )
 
   test('destroyed in the middle closes its connection', async () => {
     let close = (): void => {}
