@@ -43,15 +43,13 @@ export interface ImageConfig {
 
 /** Media types that are written. */
 export const mediaTypes = {
+  index: 'application/vnd.oci.image.index.v1+json',
   manifest: 'application/vnd.oci.image.manifest.v1+json',
   config: 'application/vnd.oci.image.config.v1+json',
   layer: 'application/vnd.oci.image.layer.v1.tar',
 } as const
 
-const indexTypes = new Set([
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-])
+const indexTypes = new Set<string>([mediaTypes.index, 'application/vnd.docker.distribution.manifest.list.v2+json'])
 /** What to ask a registry for, the usual ones first: OCI and Docker schema 2, image manifests and indexes. */
 export const manifestTypes: readonly string[] = [
   mediaTypes.manifest,

@@ -66,6 +66,14 @@ describe.skipIf(skip)('oras', () => {
     await pull(repository, `docker://${reference}@${digest}`, { ...noRules, name: 'signature' })
     expect(openImage(repository, 'signature').manifest.subject?.digest).toBe(image.manifestDigest)
     expect(listReferrers(repository, image.manifestDigest)).toEqual([digest])
+    // And for oras where both are pushed to; this registry lists no referrers by itself.
+    const moved = `${registry.host}/moved`
+    const options = { ...noRules, mountFrom: ['image'] }
+    const there = await push(repository, 'image', `docker://${moved}:1`, options)
+    expect(there.manifestDigest).toBe(image.manifestDigest)
+    await push(repository, 'signature', `docker://${moved}@${digest}`, options)
+    const discovered = await run('oras', ['discover', '--plain-http', '--format', 'json', `${moved}:1`])
+    expect(String(discovered)).toContain(digest)
   })
 })
 
@@ -88,6 +96,19 @@ describe.skipIf(skipCfsctl)('cfsctl', () => {
     }
     expect(await onOurs.run('oci', 'fsck')).toContain('oci images: 1/1 ok')
     expect(await onOurs.run('gc', '-n')).toContain('Objects: 0 removed')
+  })
+
+  test('finds the layers of an image of Docker', async () => {
+    const to = `docker://${registry.host}/docker:1`
+    const copied = ['copy', '-q', '--dest-tls-verify=false', '--format', 'v2s2', `oci:${directory}/image`, to]
+    await run('skopeo', copied)
+    const ours = await initOurs(join(temporaryDirectory(), 'ours'), 'sha512', 1)
+    await pull(ours, to, { ...noRules, name: 'x' })
+    expect(openImage(ours, 'x').manifest.config.mediaType).toContain('docker')
+    await ours.close()
+    const cfsctl = new Cfsctl(ours.path)
+    expect(await cfsctl.run('oci', 'fsck')).toContain('oci images: 1/1 ok')
+    expect(await cfsctl.run('gc', '-n')).toContain('Objects: 0 removed')
   })
 
   test('counts our referrers', async () => {

@@ -5,7 +5,7 @@
  */
 import { ComposefsError } from '../../errors.ts'
 import type { ArrivedBlob, BlobMaker, ImageDestination } from '../destination.ts'
-import { manifestTypes } from '../manifest.ts'
+import { manifestTypes, mediaTypes } from '../manifest.ts'
 import { sha256 } from '../names.ts'
 import type { BlobDescriptor, SourceManifest } from '../source.ts'
 import { readBounded } from './body.ts'
@@ -13,6 +13,7 @@ import type { Answer, Endpoint, EndpointRequest } from './endpoint.ts'
 import { failure, type Subject } from './failures.ts'
 import { placesOf } from './places.ts'
 import { type Reference, referenceText } from './reference.ts'
+import { addReferrer, referrersTag, subjectOf } from './referrers-tag.ts'
 import { readRegistriesConfig } from './registries-conf.ts'
 import { openPlace, type RegistryOptions } from './registry.ts'
 import { uploadBlob } from './upload.ts'
@@ -83,12 +84,15 @@ export class RegistryDestination implements ImageDestination {
 
   async current(signal: AbortSignal): Promise<SourceManifest | undefined> {
     const { digest, tag = 'latest' } = this.reference
-    const subject = this.#subject('the manifest that is there')
+    return this.#manifest(digest ?? tag, this.#subject('the manifest that is there'), signal)
+  }
+
+  async #manifest(name: string, subject: Subject, signal: AbortSignal): Promise<SourceManifest | undefined> {
     const headers = { accept: manifestTypes.join(', ') }
     const request = { headers, allow: [404], signal, subject }
     const { maxManifest = defaultMaxManifest } = this.#options
     return this.#retry(signal, async () => {
-      const { response, url } = await this.#request(`manifests/${digest ?? tag}`, request)
+      const { response, url } = await this.#request(`manifests/${name}`, request)
       const { idleTimeout } = this.#endpoint.transport
       const bytes = await readBounded(response, maxManifest, idleTimeout, subject, url.host, signal)
       const mediaType = String(response.headers['content-type'])
@@ -113,7 +117,8 @@ export class RegistryDestination implements ImageDestination {
     return uploadBlob(this.#endpoint, blob, { chunkSize, subject, signal, has })
   }
 
-  async publish({ bytes, mediaType, digest }: SourceManifest, _platform: unknown, signal: AbortSignal): Promise<void> {
+  async publish(manifest: SourceManifest, _platform: unknown, signal: AbortSignal): Promise<void> {
+    const { digest } = manifest
     const subject = this.#subject('the manifest', digest)
     const { digest: wanted, tag = 'latest' } = this.reference
     if (wanted !== undefined && wanted !== digest) {
@@ -123,17 +128,36 @@ export class RegistryDestination implements ImageDestination {
         hint: 'push to a tag, or keep the original layers',
       })
     }
-    const headers = { 'content-type': mediaType, 'content-length': `${bytes.length}` }
+    const { headers } = await this.#putManifest(wanted ?? tag, manifest, subject, signal)
+    const stored = headers['docker-content-digest']
+    if (typeof stored === 'string' && stored.startsWith('sha256:') && stored !== digest) {
+      throw failure('ERR_DIGEST_MISMATCH', subject, 'the registry stored something else', {
+        expected: digest,
+        actual: stored,
+      })
+    }
+    const referred = subjectOf(manifest)
+    // A registry that lists referrers by itself says so.
+    if (referred !== undefined && headers['oci-subject'] === undefined) await this.#list(manifest, referred, signal)
+  }
+
+  async #list(manifest: SourceManifest, referred: string, signal: AbortSignal): Promise<void> {
+    const tag = referrersTag(referred)
+    const subject = this.#subject('the list of referrers', referred)
+    const before = await this.#manifest(tag, subject, signal)
+    const bytes = addReferrer(before?.bytes, manifest)
+    if (bytes === undefined) return
+    await this.#putManifest(tag, { bytes, mediaType: mediaTypes.index, digest: sha256(bytes) }, subject, signal)
+  }
+
+  async #putManifest(name: string, manifest: SourceManifest, subject: Subject, signal: AbortSignal) {
+    const { bytes: body, mediaType } = manifest
+    const headers = { 'content-type': mediaType, 'content-length': `${body.length}` }
     const answer = await this.#retry(signal, () =>
-      this.#request(`manifests/${wanted ?? tag}`, { method: 'PUT', headers, body: bytes, signal, subject }),
+      this.#request(`manifests/${name}`, { method: 'PUT', headers, body, signal, subject }),
     )
     discard(answer)
-    const stored = answer.response.headers['docker-content-digest']
-    if (typeof stored !== 'string' || !stored.startsWith('sha256:') || stored === digest) return
-    throw failure('ERR_DIGEST_MISMATCH', subject, 'the registry stored something else', {
-      expected: digest,
-      actual: stored,
-    })
+    return answer.response
   }
 
   async close(): Promise<void> {

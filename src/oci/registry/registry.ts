@@ -15,6 +15,7 @@ import { type Answer, Endpoint, type EndpointRequest } from './endpoint.ts'
 import { failure, type Subject } from './failures.ts'
 import { type Place, placesOf } from './places.ts'
 import { type Reference, referenceText, registryHost } from './reference.ts'
+import { referrersTag } from './referrers-tag.ts'
 import { type RegistriesConfig, readRegistriesConfig } from './registries-conf.ts'
 import type { RetryNotice, RetryOptions } from './retry.ts'
 import type { TransportOptions } from './transport.ts'
@@ -185,7 +186,7 @@ export class RegistryClient implements ImageSource {
     }
     if (supported) return found
     try {
-      return parseIndex((await this.manifest(digest.replace(':', '-'), 'the list of referrers')).bytes)
+      return parseIndex((await this.manifest(referrersTag(digest), 'the list of referrers')).bytes)
     } catch (error) {
       if (error instanceof ComposefsError && error.code === 'ERR_REGISTRY_NOT_FOUND') return []
       throw error

@@ -85,7 +85,8 @@ export class Transport {
   }
 
   #dispatcher({ host }: URL): Promise<Dispatcher> {
-    const own = host === this.#host
+    // URLs leave out the port that is the default.
+    const own = host === new URL(`https://${this.#host}`).host
     const key = own ? 'registry' : isLoopback(host) ? 'loopback' : 'other'
     const known = this.#dispatchers.get(key)
     if (known !== undefined) return known
