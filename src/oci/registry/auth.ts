@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { unlessAborted } from '../parallel.ts'
 import { readBounded } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
@@ -20,6 +21,8 @@ export interface AuthorizerContext {
   readonly credentials: Credentials | undefined
   /** Hosts of token servers that may have the credentials although they look foreign. */
   readonly trustedRealms: readonly string[]
+  /** Ends logging in, for which several requests may wait. */
+  readonly signal: AbortSignal
 }
 
 interface Login {
@@ -88,10 +91,10 @@ export class Authorizer {
 
   async #logIn(challenge: string | string[] | undefined, signal: AbortSignal, subject: Subject): Promise<void> {
     this.#challenge = challenge
-    this.#pending ??= this.#answer(challenge, signal, subject).finally(() => {
+    this.#pending ??= this.#answer(challenge, this.#context.signal, subject).finally(() => {
       this.#pending = undefined
     })
-    this.#login = await this.#pending
+    this.#login = await unlessAborted(signal, this.#pending)
   }
 
   async #answer(header: string | string[] | undefined, signal: AbortSignal, subject: Subject): Promise<Login> {

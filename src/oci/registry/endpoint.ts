@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { unlessAborted } from '../parallel.ts'
 import { Authorizer } from './auth.ts'
 import { discard, readExcerpt } from './body.ts'
 import type { Credentials } from './credentials.ts'
@@ -52,6 +53,8 @@ export class Endpoint {
   readonly transport: Transport
   readonly authorizer: Authorizer
   readonly #options: EndpointOptions
+  /** For what several requests wait for, whichever of them is given up. */
+  readonly #closing = new AbortController()
   #origin: Promise<string> | undefined
 
   constructor(options: EndpointOptions) {
@@ -61,7 +64,10 @@ export class Endpoint {
     this.#options = options
     this.transport = new Transport(host, options)
     const { transport } = this
-    this.authorizer = new Authorizer({ transport, host, scopes, credentials, trustedRealms })
+    this.authorizer = new Authorizer({
+      ...{ transport, host, scopes, credentials, trustedRealms },
+      signal: this.#closing.signal,
+    })
   }
 
   retrier(signal: AbortSignal): Retrier {
@@ -70,11 +76,11 @@ export class Endpoint {
 
   /** The address of something below `/v2/NAME/`. */
   async url(path: string, signal: AbortSignal, subject: Subject): Promise<URL> {
-    this.#origin ??= this.#findOrigin(signal, subject)
+    this.#origin ??= this.#findOrigin(this.#closing.signal, subject)
     this.#origin.catch(() => {
       this.#origin = undefined
     })
-    return new URL(`/v2/${this.repository}/${path}`, await this.#origin)
+    return new URL(`/v2/${this.repository}/${path}`, await unlessAborted(signal, this.#origin))
   }
 
   /**
@@ -102,6 +108,7 @@ export class Endpoint {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort()
     await this.transport.close()
   }
 

@@ -231,6 +231,35 @@ describe('a blob', () => {
 })
 
 describe('credentials', () => {
+  test('that two blobs wait for come for one where the other is given up', async () => {
+    let asked = (): void => {}
+    const asking = new Promise<void>((resolve) => {
+      asked = resolve
+    })
+    const answers: (() => void)[] = []
+    const server: Served = await serve((request, response) => {
+      if (request.url!.startsWith('/token')) {
+        answers.push(() => response.end(JSON.stringify({ token: 'T', expires_in: 300 })))
+        return asked()
+      }
+      if (request.headers.authorization === 'Bearer T') return rest(request, response)
+      const challenge = `Bearer realm="http://${server.host}/token",service="x"`
+      return response.writeHead(401, { 'www-authenticate': challenge }).end()
+    })
+    const client = await open(server, { idleTimeout: 5_000 })
+    const first = client.blob(descriptor)
+    first.on('error', () => {}).resume()
+    await asking
+    const chunks = client.blob(descriptor).toArray()
+    chunks.catch(() => {})
+    await expect.poll(() => server.requests.length).toBe(3)
+    // Until it knows that it was refused, and waits as well.
+    await sleep(50)
+    first.destroy(new Error('no longer wanted'))
+    for (const answer of answers) answer()
+    expect(Buffer.concat(await chunks).equals(blob)).toBe(true)
+  })
+
   test('do not follow a redirect to another port, nor come back from there', async () => {
     const other = await serve((request, response) => {
       if (request.url!.startsWith('/back')) response.writeHead(307, { location: `http://${server.host}/end` }).end()
