@@ -102,9 +102,12 @@ export function networkFailure(error: unknown, url: URL, subject: Subject): Comp
   }
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return stalled(host, subject)
   const problem = `${host} cannot be reached (${code === '' ? message : code})`
-  const hint = /^ERR_SSL|EPROTO/.test(code)
-    ? 'it does not speak TLS; for plain HTTP pass --tls-verify=false'
-    : 'check the name, the network and the proxy'
+  let hint = 'check the name, the network and the proxy'
+  if (/^ERR_SSL.*(?:ALERT|PROTOCOL|VERSION_TOO)/.test(code)) {
+    hint = 'it refuses our TLS: it is too old or too new, or wants a certificate (--cert-dir)'
+  } else if (/^ERR_SSL|EPROTO/.test(code)) {
+    hint = 'it does not speak TLS; for plain HTTP pass --tls-verify=false'
+  }
   const unreachable = failure('ERR_REGISTRY_UNREACHABLE', subject, problem, { hint, cause: error })
   // A name that does not exist will not do so a second later.
   return code === 'ENOTFOUND' ? unreachable : new Retryable(unreachable)

@@ -105,12 +105,14 @@ export class Transport {
     }
     const connect = { ...tls, timeout: this.#options.connectTimeout ?? 20_000 }
     // Loaded late: most programs that use this package never talk to a registry.
-    const { Agent, EnvHttpProxyAgent } = await import('undici')
+    const { Agent, EnvHttpProxyAgent, Pool } = await import('undici')
     drainPausedParsers()
     // As in curl and Go, a proxy has no business with this machine.
-    return loopback
-      ? new Agent({ connect })
-      : new EnvHttpProxyAgent({ connect, requestTls: tls, ...environmentProxies() })
+    if (loopback) return new Agent({ connect })
+    // A proxy that takes the connection and says nothing is as bad as a registry that does so.
+    const clientFactory = (origin: URL, options: object) =>
+      new Pool(origin, { ...options, headersTimeout: this.idleTimeout })
+    return new EnvHttpProxyAgent({ connect, requestTls: tls, clientFactory, ...environmentProxies() })
   }
 }
 

@@ -267,6 +267,19 @@ describe('proxies', () => {
     expect(asked.length).toBeGreaterThan(0)
     expect(asked.every((line) => line.includes('registry.composefs.test:5000'))).toBe(true)
   })
+
+  test('without a scheme are reached by HTTP, and given up where they do not answer', async () => {
+    const asked: string[] = []
+    const silent = createServer((socket) => void socket.once('data', (head) => asked.push(String(head))))
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void silent.close())
+    const { port } = silent.address() as { port: number }
+    for (const name of ['HTTPS_PROXY', 'https_proxy']) vi.stubEnv(name, `127.0.0.1:${port}`)
+    for (const name of ['NO_PROXY', 'no_proxy']) vi.stubEnv(name, '')
+    const client = await open('registry.composefs.test/a', { idleTimeout: 200, retryTimes: 0 })
+    await expect(client.manifest()).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
+    expect(asked).toEqual([expect.stringMatching(/^CONNECT registry\.composefs\.test:443 /)])
+  })
 })
 
 test('plain HTTP is for this machine alone, unless it is asked for', async () => {
