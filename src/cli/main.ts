@@ -24,6 +24,8 @@ function report(error: unknown): void {
   if (notes.json) noteJson({ type: 'error', code, message })
   else note(`Error: ${message} [${code}]`)
   if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`)
+  // What was begun may wait for somebody else, such as the reader of a pipe.
+  if (code === 'ERR_INTERRUPTED') process.exit()
   if (process.env['NODE_DEBUG']?.includes('composefs')) console.error(error)
 }
 

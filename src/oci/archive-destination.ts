@@ -67,11 +67,11 @@ export class ArchiveDestination implements ImageDestination {
     return turn
   }
 
-  async publish(manifest: SourceManifest, platform: Platform | undefined): Promise<void> {
-    await this.#member(blobName(manifest.digest), manifest.bytes)
-    await this.#member('oci-layout', Buffer.from(layoutFile))
-    await this.#member('index.json', addToIndex(undefined, manifest, this.#tag, platform))
-    await this.#write(endBlocks())
+  async publish(manifest: SourceManifest, platform: Platform | undefined, signal: AbortSignal): Promise<void> {
+    await this.#member(blobName(manifest.digest), manifest.bytes, signal)
+    await this.#member('oci-layout', Buffer.from(layoutFile), signal)
+    await this.#member('index.json', addToIndex(undefined, manifest, this.#tag, platform), signal)
+    await this.#write(endBlocks(), signal)
     await this.finish(this.#output)
   }
 
@@ -87,22 +87,23 @@ export class ArchiveDestination implements ImageDestination {
   async #put(blob: BlobMaker, signal: AbortSignal): Promise<ArrivedBlob> {
     const { digest, size } = blob.known ?? (await measure(blob, signal))
     if (this.#written.has(digest)) return { digest, size, how: 'present' }
-    await this.#write(header(blobName(digest), size))
-    for await (const chunk of blob.open() as AsyncIterable<Buffer>) {
-      signal.throwIfAborted()
-      await this.#write(chunk)
-    }
-    await this.#write(zeroPadding(size))
+    await this.#write(header(blobName(digest), size), signal)
+    for await (const chunk of blob.open() as AsyncIterable<Buffer>) await this.#write(chunk, signal)
+    await this.#write(zeroPadding(size), signal)
     this.#written.add(digest)
     return { digest, size, how: 'sent' }
   }
 
-  async #member(name: string, bytes: Buffer): Promise<void> {
-    await this.#write(Buffer.concat([header(name, bytes.length), bytes, zeroPadding(bytes.length)]))
+  async #member(name: string, bytes: Buffer, signal: AbortSignal): Promise<void> {
+    await this.#write(Buffer.concat([header(name, bytes.length), bytes, zeroPadding(bytes.length)]), signal)
   }
 
-  async #write(bytes: Buffer): Promise<void> {
-    if (!this.#output.write(bytes) && this.#failure === undefined) await once(this.#output, 'drain').catch(() => {})
+  async #write(bytes: Buffer, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    if (!this.#output.write(bytes) && this.#failure === undefined) {
+      await once(this.#output, 'drain', { signal }).catch(() => {})
+      signal.throwIfAborted()
+    }
     if (this.#failure === undefined) return
     throw systemError(this.#failure, 'write', 'cannot write the archive', this.name)
   }

@@ -128,6 +128,14 @@ describe('a push to an archive', () => {
     const output = new Writable({ write: (_chunk, _encoding, callback) => callback(new Error('no more')) })
     await expect(pushImage(repository, 'x', new ArchiveDestination(output))).rejects.toThrow('no more')
   })
+
+  test('ends when it is told to, also where nobody reads', async () => {
+    const { repository } = await imported(1)
+    const abort = new AbortController()
+    const stuck = new Writable({ highWaterMark: 1, write: () => abort.abort(new Error('enough')) })
+    const pushing = pushImage(repository, 'x', new ArchiveDestination(stuck), { signal: abort.signal })
+    await expect(pushing).rejects.toThrow('enough')
+  })
 })
 
 test('only places that are known', async () => {
