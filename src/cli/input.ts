@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import type { Readable } from 'node:stream'
-import { openInputFile } from '../native/open-input.ts'
+import { openInputFile } from '../sources/input-file.ts'
 
 /**
  * A file or FIFO by its name, `-` for stdin.

@@ -90,11 +90,7 @@ export function openImage(repository: Repository, name: string): OpenedImage {
  * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND`, `ERR_DIGEST_MISMATCH` naming the layer, `ERR_SPLITSTREAM_*`
  */
 export async function openConfig(repository: Repository, digest: string): Promise<OpenedConfig> {
-  const id = repository.hasStream(configStream(checkDigest(digest)))
-  if (id === undefined) throw notFound(`@${digest}`, 'the config is not in the repository')
-  const document = readDocument(repository, id, contentTypes.config)
-  checkJson('config', digest, document.json)
-  const opened = withLayers(digest, document)
+  const opened = storedConfig(repository, digest, configId(repository, digest))
   for (const [i, layer] of opened.layers.entries()) {
     const hash = createHash('sha256')
     for await (const chunk of catStream(repository, layer)) hash.update(chunk as Buffer)
@@ -205,13 +201,22 @@ function tagDigest(repository: Repository, name: string): string {
 
 /** A config whose splitstream has an id that is known from elsewhere, and vouches for all it refers to. */
 function openVouchedConfig(repository: Repository, digest: string, id: ObjectId): OpenedConfig {
-  const found = repository.hasStream(configStream(checkDigest(digest)))
-  if (found === undefined) throw notFound(`@${digest}`, 'the config is not in the repository')
+  const found = configId(repository, digest)
   if (!found.equals(id)) {
     const what = `the stream of the config ${digest} has another id`
     throw new ComposefsError('ERR_DIGEST_MISMATCH', what, { expected: id.hex, actual: found.hex })
   }
   repository.objects.verify(id)
+  return storedConfig(repository, digest, id)
+}
+
+function configId(repository: Repository, digest: string): ObjectId {
+  const id = repository.hasStream(configStream(checkDigest(digest)))
+  if (id !== undefined) return id
+  throw notFound(`@${digest}`, 'the config is not in the repository')
+}
+
+function storedConfig(repository: Repository, digest: string, id: ObjectId): OpenedConfig {
   const document = readDocument(repository, id, contentTypes.config)
   checkJson('config', digest, document.json)
   return withLayers(digest, document)

@@ -4,8 +4,8 @@
  * @packageDocumentation
  */
 import { ComposefsError } from '../errors.ts'
-import { openInputFile } from '../native/open-input.ts'
 import type { Repository } from '../repository/repository.ts'
+import { openInputFile } from '../sources/input-file.ts'
 import type { PublishedArtifact } from './artifact.ts'
 import { DirectorySource } from './directory-source.ts'
 import { type ImportEvent, importArchive } from './import.ts'

@@ -6,7 +6,7 @@
 import { open } from 'node:fs/promises'
 import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
-import { errnoException, systemError } from './errno.ts'
+import { errnoException, systemError } from '../native/errno.ts'
 
 /** Bytes that are read at once. */
 const highWaterMark = 1024 * 1024
