@@ -41,6 +41,16 @@ export function printable(value: ByteString): string {
   )
 }
 
+/**
+ * Text that somebody else wrote (a tag, a media type, what a registry says), for messages and terminals: controls,
+ * line ends and what turns the direction of writing round become `\\xNN`, byte by byte of their UTF-8.
+ */
+export function escapeControls(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) =>
+    [...Buffer.from(c)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''),
+  )
+}
+
 /** The same memory as a Buffer. */
 export function view(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

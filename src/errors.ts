@@ -4,6 +4,8 @@
  * @packageDocumentation
  */
 
+import { escapeControls } from './bytes.ts'
+
 /** Every code that {@link ComposefsError} can carry, with what it means. The codes are API; the texts are not. */
 export const errorCodes = {
   // input and its envelope
@@ -97,6 +99,7 @@ export const errorCodes = {
   ERR_ARGUMENT: 'an argument is not allowed',
   ERR_INTERRUPTED: 'the user interrupted the work',
   ERR_IO: 'the operating system refused an operation',
+  ERR_INTERNAL: 'a fault of this package',
   ERR_STREAM_ORDER: 'records arrived in an order that no stage produces',
 } as const
 
@@ -121,9 +124,10 @@ export interface ErrorDetails {
 const brand: unique symbol = Symbol.for('composefs-streams.error')
 
 /**
- * Every failure of this package. `code` is stable; `message` says what, where and, after a dash, what to try.
+ * Every failure of this package. `code` is stable; `message` says what, where and, after a dash, what to try. Of the
+ * details an error has those that are known, and no others.
  *
- * `instanceof` works across duplicate installations, since instances carry a registered symbol.
+ * `instanceof ComposefsError` works across duplicate installations, since instances carry a registered symbol.
  *
  * @example
  * ```ts
@@ -134,36 +138,52 @@ const brand: unique symbol = Symbol.for('composefs-streams.error')
  */
 export class ComposefsError extends Error {
   readonly code: ErrorCode
-  readonly stage: string | undefined
-  readonly path: string | undefined
-  readonly offset: number | undefined
-  readonly expected: string | number | undefined
-  readonly actual: string | number | undefined
-  readonly hint: string | undefined
+  // A field that is declared alone makes no property: unknown details would show as undefined wherever errors are logged.
+  declare readonly stage?: string
+  declare readonly path?: string
+  declare readonly offset?: number
+  declare readonly expected?: string | number
+  declare readonly actual?: string | number
+  declare readonly hint?: string
 
   constructor(code: ErrorCode, what: string, details: ErrorDetails = {}) {
     super(compose(what, details), details.cause === undefined ? undefined : { cause: details.cause })
     this.name = 'ComposefsError'
     this.code = code
-    this.stage = details.stage
-    this.path = details.path
-    this.offset = details.offset
-    this.expected = details.expected
-    this.actual = details.actual
-    this.hint = details.hint
+    Object.assign(this, known(details))
     Object.defineProperty(this, brand, { value: true })
   }
 
+  /** The same failure as part of something larger: the message begins with `context` and a colon. Details stay. */
+  within(context: string): ComposefsError {
+    return Object.assign(new ComposefsError(this.code, `${context}: ${this.message}`, { cause: this }), known(this))
+  }
+
   static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: subclasses inherit this, and are told apart by their prototypes
+    if (this !== ComposefsError) return super[Symbol.hasInstance](value)
     return typeof value === 'object' && value !== null && brand in value
+  }
+}
+
+function known({ stage, path, offset, expected, actual, hint }: ErrorDetails): ErrorDetails {
+  return {
+    ...(stage !== undefined && { stage }),
+    ...(path !== undefined && { path }),
+    ...(offset !== undefined && { offset }),
+    ...(expected !== undefined && { expected }),
+    ...(actual !== undefined && { actual }),
+    ...(hint !== undefined && { hint }),
   }
 }
 
 function compose(what: string, { path, offset, expected, actual, hint }: ErrorDetails): string {
   let text = what
   if (path !== undefined) text += `: ${path}`
-  if (expected !== undefined || actual !== undefined) text += ` (expected ${expected}, got ${actual})`
+  const values = [expected !== undefined && `expected ${expected}`, actual !== undefined && `got ${actual}`]
+  if (values.some(Boolean)) text += ` (${values.filter(Boolean).join(', ')})`
   if (offset !== undefined) text += ` at byte ${offset}`
   if (hint !== undefined) text += ` — ${hint}`
-  return text
+  // Much of it may be what a registry or an archive says.
+  return escapeControls(text)
 }

@@ -66,8 +66,7 @@ function checkedImage(file: string): { readonly bytes: Buffer; readonly fileSyst
     const bytes = readFileSync(file)
     return { bytes, fileSystem: readImage(bytes).fileSystem }
   } catch (error) {
-    if (!(error instanceof ComposefsError)) throw error
-    throw new ComposefsError(error.code, `${file}: ${error.message}`, { cause: error })
+    throw error instanceof ComposefsError ? error.within(file) : error
   }
 }
 

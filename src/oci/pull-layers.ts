@@ -185,9 +185,5 @@ export class LayerPuller {
 /** The source names the layer itself; the stages do not know it. */
 function inLayer(error: unknown, { number, count, descriptor }: WantedLayer, name: string): unknown {
   if (!(error instanceof ComposefsError) || error.message.startsWith('layer ')) return error
-  const { code, message, stage, path, offset, expected, actual, hint } = error
-  const what = `layer ${number} of ${count} (${descriptor.digest}) of ${name}: ${message}`
-  const wrapped = new ComposefsError(code, what, { cause: error })
-  // The message says them already.
-  return Object.assign(wrapped, { stage, path, offset, expected, actual, hint })
+  return error.within(`layer ${number} of ${count} (${descriptor.digest}) of ${name}`)
 }

@@ -178,8 +178,7 @@ function ofSource<T>({ name }: ImageSource, read: () => T): T {
   try {
     return read()
   } catch (error) {
-    if (!(error instanceof ComposefsError)) throw error
-    throw new ComposefsError(error.code, `${name}: ${error.message}`, { cause: error })
+    throw error instanceof ComposefsError ? error.within(name) : error
   }
 }
 

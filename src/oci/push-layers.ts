@@ -143,8 +143,5 @@ function layerBlob(
 /** The destination names the layer itself; the stages do not know it. */
 function inLayer(error: unknown, layer: string): unknown {
   if (!(error instanceof ComposefsError) || error.message.startsWith('layer ')) return error
-  const { code, message, stage, path, offset, expected, actual, hint } = error
-  const wrapped = new ComposefsError(code, `${layer}: ${message}`, { cause: error })
-  // The message says them already.
-  return Object.assign(wrapped, { stage, path, offset, expected, actual, hint })
+  return error.within(layer)
 }

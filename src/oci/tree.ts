@@ -69,9 +69,5 @@ export function storeImage(repository: Repository, fileSystem: FileSystem, versi
 }
 
 function inLayer(error: unknown, number: number, count: number): unknown {
-  if (!(error instanceof ComposefsError)) return error
-  const { code, message, stage, path, offset, expected, actual, hint } = error
-  const wrapped = new ComposefsError(code, `layer ${number} of ${count}: ${message}`, { cause: error })
-  // The message says them already.
-  return Object.assign(wrapped, { stage, path, offset, expected, actual, hint })
+  return error instanceof ComposefsError ? error.within(`layer ${number} of ${count}`) : error
 }

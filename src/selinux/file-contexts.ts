@@ -141,9 +141,7 @@ export class FileContexts {
       const parsed = parsePattern(text)
       return [this.#program.add(parsed, number), isRegular(parsed)]
     } catch (error) {
-      if (!(error instanceof ComposefsError)) throw error
-      const { code, message, hint } = error
-      throw Object.assign(new ComposefsError(code, `${origin}: ${message}`, { cause: error }), { hint })
+      throw error instanceof ComposefsError ? error.within(origin) : error
     }
   }
 }

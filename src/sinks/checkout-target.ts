@@ -87,9 +87,7 @@ export function checkNames(directory: Directory): void {
 export function checkoutError(error: unknown, path: string): unknown {
   if (error instanceof ComposefsError) {
     if (error.path === path) return error
-    const { code, message, stage, offset, expected, actual, hint } = error
-    const wrapped = new ComposefsError(code, `cannot make ${path}: ${message}`, { cause: error })
-    return Object.assign(wrapped, { stage, path, offset, expected, actual, hint })
+    return Object.assign(error.within(`cannot make ${path}`), { path })
   }
   const name = errnoOf(error)
   if (name === undefined) return error
