@@ -15,8 +15,9 @@ import { readNumber, readOctal, writeNumber } from './tar-number.ts'
 export const blockSize = 512
 
 /**
- * Which rules a header follows, told by its magic: `ustar\0` and version `00`, or GNU's `ustar  \0`. Any other magic
- * is V7: no name prefix, no device numbers, and no extension types.
+ * Which rules a header follows, told by its magic: `ustar\0`, whatever version follows (Maven, Ant and JRuby write
+ * blanks or NULs there), or GNU's `ustar  \0`. Any other magic is V7: no name prefix, no device numbers, and no
+ * extension types.
  */
 export type TarFormat = 'ustar' | 'gnu' | 'v7'
 
@@ -25,7 +26,7 @@ export interface TarHeader {
   readonly format: TarFormat
   /** Up to 100 bytes; see {@link headerPath}. */
   readonly name: ByteString
-  /** Up to 155 bytes; ustar only, otherwise empty. */
+  /** Up to 155 bytes, of star's own headers up to 131; ustar only, otherwise empty. */
   readonly prefix: ByteString
   /** The type flag as a byte: 0x30 is `0`. */
   readonly typeflag: number
@@ -97,20 +98,20 @@ export function parseHeader(block: Buffer, offset = 0): TarHeader {
   const name = readText(block, 0, 100)
   const typeflag = block[156]!
   const hasDevice = format !== 'v7' && (typeflag === typeflags.characterDevice || typeflag === typeflags.blockDevice)
-  const number = (field: string, start: number, end: number, max: number): number => {
+  const number = (field: NumberField, start: number, end: number, max: number): number => {
     const value = readNumber(block, start, end)
     if (typeof value === 'number' && value >= 0 && value <= max) return value
-    throw badNumber(block, field, start, end, name, offset)
+    throw badNumber(field, { block, start, end, value, max, name, offset })
   }
   const size = number('size', 124, 136, Number.MAX_SAFE_INTEGER)
   const mtime = readNumber(block, 136, 148)
   if (Number.isNaN(mtime) || (typeof mtime === 'bigint' && BigInt.asIntN(64, mtime) !== mtime)) {
-    throw badNumber(block, 'mtime', 136, 148, name, offset)
+    throw badNumber('mtime', { block, start: 136, end: 148, value: mtime, max: maxSeconds, name, offset })
   }
   return {
     format,
     name,
-    prefix: format === 'ustar' && block[345] !== 0 ? readText(block, 345, 500) : none,
+    prefix: format === 'ustar' && block[345] !== 0 ? readText(block, 345, prefixEnd(block)) : none,
     typeflag,
     mode: number('mode', 100, 108, Number.MAX_SAFE_INTEGER),
     uid: number('uid', 108, 116, 0xffffffff),
@@ -217,7 +218,12 @@ function checksum(block: Buffer): number {
 function formatOf(block: Buffer): TarFormat {
   if (block[257] !== 0x75) return 'v7'
   const magic = block.toString('latin1', 257, 265)
-  return magic === 'ustar\x0000' ? 'ustar' : magic === 'ustar  \0' ? 'gnu' : 'v7'
+  return magic.startsWith('ustar\0') ? 'ustar' : magic === 'ustar  \0' ? 'gnu' : 'v7'
+}
+
+/** star ends its header with `tar\0`, and puts two times where the last 24 bytes of the prefix would be. */
+function prefixEnd(block: Buffer): number {
+  return block[508] === 0x74 && block.toString('latin1', 508, 512) === 'tar\0' ? 476 : 500
 }
 
 function readText(block: Buffer, start: number, end: number): ByteString {
@@ -226,13 +232,43 @@ function readText(block: Buffer, start: number, end: number): ByteString {
   return fromLatin1(block.toString('latin1', start, stop))
 }
 
-function badNumber(block: Buffer, field: string, start: number, end: number, name: ByteString, offset: number): Error {
-  const text = printable(fromLatin1(block.toString('latin1', start, end)))
-  return new ComposefsError('ERR_TAR_NUMBER', `the ${field} field of a tar header, "${text}", cannot be used`, {
-    stage: 'TarDecoder',
-    path: printable(name),
-    offset: offset + start,
-    hint: 'make the archive again with a tar program that writes the ustar, pax or gnu format',
+type NumberField = 'mode' | 'uid' | 'gid' | 'size' | 'mtime' | 'device major' | 'device minor'
+
+interface BadField {
+  readonly block: Buffer
+  readonly start: number
+  readonly end: number
+  /** NaN where the field holds no number. */
+  readonly value: Seconds
+  readonly max: number | bigint
+  readonly name: ByteString
+  readonly offset: number
+}
+
+const maxSeconds = 2n ** 63n - 1n
+const outOfRangeHint: Partial<Record<NumberField, string>> = {
+  uid: 'images hold owners of 32 bits; make the archive again with other owners (GNU tar: --owner-map, --owner)',
+  gid: 'images hold groups of 32 bits; make the archive again with other groups (GNU tar: --group-map, --group)',
+  mtime: 'images hold times of 64 bits; make the archive again with other times (GNU tar: --mtime, --clamp-mtime)',
+  'device major': 'Linux has no such device; make the archive again without it',
+  'device minor': 'Linux has no such device; make the archive again without it',
+}
+
+/** A field that holds no number, or one that is out of range. */
+function badNumber(field: NumberField, { block, start, end, value, max, name, offset }: BadField): ComposefsError {
+  const where = { stage: 'TarDecoder', path: printable(name), offset: offset + start }
+  if (Number.isNaN(value)) {
+    const text = printable(fromLatin1(block.toString('latin1', start, end)))
+    return new ComposefsError('ERR_TAR_NUMBER', `the ${field} field of a tar header, "${text}", holds no number`, {
+      ...where,
+      hint: 'make the archive again with a tar program that writes the ustar, pax or gnu format',
+    })
+  }
+  return new ComposefsError('ERR_TAR_NUMBER', `the ${field} of an entry is out of range`, {
+    ...where,
+    expected: `${field === 'mtime' ? -maxSeconds - 1n : 0} to ${max}`,
+    actual: String(value),
+    hint: outOfRangeHint[field] ?? 'the archive is damaged there, or was written by a faulty program; make it again',
   })
 }
 

@@ -71,9 +71,7 @@ export class FileSystem {
           hint: 'give every directory its own entry, or pass --implicit-parents (implicitParents: true)',
         })
       }
-      throw new ComposefsError('ERR_PARENT_NOT_DIRECTORY', `the parent ${printable(parent)} is not a directory`, {
-        path,
-      })
+      throw notDirectory(parent, path, next, parts.slice(i + 1))
     }
     return directory
   }
@@ -132,4 +130,27 @@ export class FileSystem {
       yield { kind: 'inode', path, inode, nlink: inode.nlink ?? names }
     }
   }
+}
+
+/** A leaf stands where an entry needs a directory. Symlinks are not followed: what they lead to may change with the next layer. */
+function notDirectory(
+  parent: ByteString,
+  path: string,
+  { content }: Leaf,
+  rest: readonly ByteString[],
+): ComposefsError {
+  const at = printable(parent)
+  if (content.type !== 'symlink') {
+    const hint = 'remove what is there by a whiteout or an entry of its own for the directory, or give another path'
+    return new ComposefsError('ERR_PARENT_NOT_DIRECTORY', `the parent ${at} is a file, not a directory`, { path, hint })
+  }
+  const behind = printable([content.target.replace(/\/+$/, ''), ...rest].join('/') as ByteString)
+  return new ComposefsError(
+    'ERR_PARENT_NOT_DIRECTORY',
+    `the parent ${at} is a symlink to ${printable(content.target)}, not a directory`,
+    {
+      path,
+      hint: `symlinks are not followed: give the entry its path behind the symlink, ${behind}, or make ${at} a directory`,
+    },
+  )
 }

@@ -27,13 +27,15 @@ export interface MergeOptions {
 const maxTargetLength = 4095
 const whiteoutPrefix = '.wh.'
 const opaqueMarker = '.wh..wh..opq'
+/** Names that aufs keeps for itself; of its own directories in the root, no layer means what is in them. */
+const aufsPrefix = '.wh..wh.'
 
 /**
  * Applies the entries of one layer after the other to a tree.
  *
  * Whiteouts (`.wh.NAME`) and opaque markers (`.wh..wh..opq`) hide what lower layers brought, wherever in their own layer
- * they stand, as the OCI image specification has it. A directory met again takes the new metadata and keeps its
- * children; everything else replaces what was there.
+ * they stand, as the OCI image specification has it; where their directory is not in the tree they do nothing. A
+ * directory met again takes the new metadata and keeps its children; everything else replaces what was there.
  *
  * @example
  * ```ts
@@ -53,6 +55,8 @@ export class LayerMerger {
   readonly #whiteouts: boolean
   /** Names that the layer at hand wrote, and those of directories above them; undefined where nothing is lower. */
   #own: Map<Directory, Set<ByteString>> | undefined
+  /** Directories in which, at any depth, nothing of a lower layer is left: to look again would take quadratic time. */
+  #cleared = new Set<Directory>()
   /** Of the last directory and of the last leaf: what comes next mostly has the same. */
   readonly #lastStats: { directory: Stat; leaf: Stat } = { directory: defaultDirectoryStat, leaf: defaultDirectoryStat }
 
@@ -65,6 +69,7 @@ export class LayerMerger {
   /** What is added from now on belongs to a new layer above everything before. */
   beginLayer(): void {
     this.#own = this.fileSystem.root.entries.size > 0 ? new Map() : undefined
+    this.#cleared = new Set()
   }
 
   /**
@@ -78,18 +83,19 @@ export class LayerMerger {
     const parts = components(entry.path)
     const name = parts.at(-1)
     if (name === undefined) {
-      if (entry.type !== 'directory') throw problem('ERR_ROOT_NOT_DIRECTORY', 'the root must be a directory', entry)
+      if (entry.type !== 'directory') throw rootProblem(entry)
       this.fileSystem.root.stat = this.#stat(entry, 'directory')
       return
     }
-    // Before the whiteout test, as the reference does: a whiteout given as a hardlink to nowhere is no whiteout.
+    if (this.#whiteouts) {
+      if (parts.length > 1 && parts[0]!.startsWith(aufsPrefix)) return
+      if (name.startsWith(whiteoutPrefix)) {
+        this.#whiteout(parts, name, entry, content)
+        return
+      }
+    }
     const inode = entry.type === 'hardlink' ? this.#target(entry) : this.#inode(entry, content)
     const parent = this.#parent(parts)
-    if (this.#whiteouts && name.startsWith(whiteoutPrefix)) {
-      if (name === opaqueMarker) this.#hideChildren(parent)
-      else this.#hide(parent, name.slice(whiteoutPrefix.length) as ByteString)
-      return
-    }
     const existing = parent.entries.get(name)
     if (inode.kind === 'directory' && existing?.kind === 'directory') existing.stat = inode.stat
     else parent.entries.set(name, inode)
@@ -113,7 +119,31 @@ export class LayerMerger {
     if (inode?.kind === 'leaf') return inode
     const what = inode === undefined ? 'does not exist' : 'is a directory'
     const target = printable(entry.linkTarget)
-    throw problem('ERR_HARDLINK_TARGET', `the target ${target} of the hardlink ${what}`, entry)
+    const hint =
+      inode === undefined
+        ? 'the target must come before the link, in its layer or in one below; make the layer again with both'
+        : 'only files can have a hardlink; make the layer again with a symlink, or without it'
+    throw problem('ERR_HARDLINK_TARGET', `the target ${target} of the hardlink ${what}`, entry, hint)
+  }
+
+  /** Hides and marks nothing where its directory is not there: a whiteout or an opaque marker above may have hidden it. */
+  #whiteout(parts: readonly ByteString[], name: ByteString, entry: Entry, content: Content): void {
+    // As in the reference, what could be no entry is no whiteout either; but aufs makes hardlinks of its whiteouts.
+    if (entry.type !== 'hardlink') this.#inode(entry, content)
+    else if (!components(entry.linkTarget).at(-1)?.startsWith(whiteoutPrefix)) this.#target(entry)
+    let parent = this.fileSystem.root
+    for (let i = 0; i < parts.length - 1; i++) {
+      const next = parent.entries.get(parts[i]!)
+      if (next === undefined) return
+      if (next.kind !== 'directory') {
+        // Behind a symlink it could mean a file that is there; what is below a file cannot be.
+        if (next.content.type === 'symlink') this.fileSystem.parentOf(parts)
+        return
+      }
+      parent = next
+    }
+    if (name === opaqueMarker) this.#hideChildren(parent)
+    else this.#hide(parent, name.slice(whiteoutPrefix.length) as ByteString)
   }
 
   #parent(parts: readonly ByteString[]): Directory {
@@ -153,6 +183,8 @@ export class LayerMerger {
     if (this.#own === undefined) return
     const pending = [top]
     for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
+      if (this.#cleared.has(directory)) continue
+      this.#cleared.add(directory)
       const names = this.#own.get(directory)
       for (const [name, inode] of directory.entries) {
         if (names?.has(name) !== true) directory.entries.delete(name)
@@ -187,8 +219,10 @@ function leafContent(entry: Entry, content: Content): LeafContent {
       const { length } = entry.linkTarget
       if (length >= 1 && length <= maxTargetLength) return { type: 'symlink', target: entry.linkTarget }
       const what =
-        length === 0 ? 'the symlink has no target' : `the target of the symlink has ${length} bytes, at most 4095`
-      throw problem('ERR_SYMLINK_TARGET', what, entry)
+        length === 0
+          ? 'the symlink has no target'
+          : `the target of the symlink has ${length} bytes, at most ${maxTargetLength} are possible`
+      throw problem('ERR_SYMLINK_TARGET', what, entry, 'no kernel follows it; make the layer again without it')
     }
     case 'character-device':
     case 'block-device':
@@ -198,11 +232,17 @@ function leafContent(entry: Entry, content: Content): LeafContent {
       return { type: entry.type }
     default: {
       const type = JSON.stringify(String.fromCharCode(entry.typeflag))
-      throw problem('ERR_TAR_TYPE', `an image cannot hold an entry of type ${type}`, entry)
+      const hint = 'the layer can be stored, but no image be made of it; make it again without this entry'
+      throw problem('ERR_TAR_TYPE', `an image cannot hold an entry of type ${type}`, entry, hint)
     }
   }
 }
 
-function problem(code: ComposefsError['code'], what: string, entry: Entry): ComposefsError {
-  return new ComposefsError(code, what, { path: printable(entry.path), offset: entry.offset })
+function rootProblem(entry: Entry): ComposefsError {
+  const hint = 'an entry for / can only be a directory; make the layer again without this one'
+  return problem('ERR_ROOT_NOT_DIRECTORY', 'the root must be a directory', entry, hint)
+}
+
+function problem(code: ComposefsError['code'], what: string, entry: Entry, hint: string): ComposefsError {
+  return new ComposefsError(code, what, { path: printable(entry.path), offset: entry.offset, hint })
 }

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { type ByteString, printable } from '../bytes.ts'
-import { ComposefsError } from '../errors.ts'
+import { ComposefsError, type ErrorCode } from '../errors.ts'
 
 /** Longest name that a kernel looks up, in bytes. */
 export const maxNameLength = 255
@@ -19,18 +19,19 @@ export function components(path: ByteString): ByteString[] {
   const parts: ByteString[] = []
   for (const part of path.split('/') as ByteString[]) {
     if (part === '' || part === '.') continue
-    if (part === '..')
-      throw new ComposefsError('ERR_PATH_INVALID', 'a path must not contain ".."', { path: printable(path) })
+    if (part === '..') throw badPath(path, 'a path must not contain ".."', 'name it by its place below the root')
     if (part.length > maxNameLength) {
-      throw new ComposefsError('ERR_NAME_TOO_LONG', `a name has ${part.length} bytes, at most 255 can be looked up`, {
-        path: printable(path),
-      })
+      const what = `a name has ${part.length} bytes, at most ${maxNameLength} can be looked up`
+      throw badPath(path, what, 'give it a shorter name', 'ERR_NAME_TOO_LONG')
     }
-    if (part.includes('\0'))
-      throw new ComposefsError('ERR_PATH_INVALID', 'a name contains NUL', { path: printable(path) })
+    if (part.includes('\0')) throw badPath(path, 'a name contains NUL', 'no file can have it; give it another name')
     parts.push(part)
   }
   return parts
+}
+
+function badPath(path: ByteString, what: string, hint: string, code: ErrorCode = 'ERR_PATH_INVALID'): ComposefsError {
+  return new ComposefsError(code, what, { path: printable(path), hint })
 }
 
 /** The absolute path of a name in a directory whose absolute path is given. */

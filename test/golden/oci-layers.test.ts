@@ -45,6 +45,8 @@ const noImage: Record<string, string> = {
   // The reference makes images of these that no kernel can use.
   'symlink-empty-target': 'ERR_SYMLINK_TARGET',
   'path-dotdot-dir-last': 'ERR_PATH_INVALID',
+  // The reference loses the prefix, and so finds a parent.
+  'magic-odd-version': 'ERR_PARENT_MISSING',
 }
 
 /** Layers that are refused before they are stored (test/golden/streams has the codes of those that both refuse). */

@@ -23,6 +23,8 @@ export interface OddHeader {
   prefix?: string
   major?: Field
   minor?: Field
+  /** The last four bytes. */
+  trailer?: string
   /** The checksum as a field of its own, or how to sum. */
   checksum?: 'unsigned' | 'signed' | Buffer
 }
@@ -49,6 +51,7 @@ export function header(fields: OddHeader): Buffer {
   put(fields.major ?? '', 329, 8)
   put(fields.minor ?? '', 337, 8)
   put(fields.prefix ?? '', 345, 155)
+  put(fields.trailer ?? '', 508, 4)
   const { checksum = 'unsigned' } = fields
   let sum = 0
   for (const byte of block) sum += checksum === 'signed' && byte > 127 ? byte - 256 : byte

@@ -67,6 +67,14 @@ interface Layer {
   sha256?: { layer_dumpfile?: string }
 }
 
+/** What the reference prints, and what is right. */
+const wrong: Record<string, readonly [string, string]> = {
+  // The old way to say directory, which it takes for an empty file.
+  v7: ['/usr/dirslash 0 100755', '/usr/dirslash 0 40755'],
+  // The magic is ustar's, whatever the version; it loses the prefix.
+  'magic-odd-version': ['/t/a 1', '/pre/t/a 1'],
+}
+
 describe.skipIf(!shared.available).each([
   ['layers', 'layers'],
   ['splitstreams', 'layers-more'],
@@ -81,8 +89,7 @@ describe.skipIf(!shared.available).each([
 
   test.each(texts)('%s', (name, text) => {
     const records = run(splitMachine(), [shared.bytes(`vectors/${folder}/${name}.tar`)])
-    // The old way to say directory, which the reference takes for an empty file.
-    const right = name === 'v7' ? text.replace('/usr/dirslash 0 100755', '/usr/dirslash 0 40755') : text
+    const right = text.replace(...(wrong[name] ?? (['', ''] as const)))
     expect(Buffer.concat(run(new DumpfileWriterMachine(), stored(records))).toString('latin1')).toBe(right)
   })
 })

@@ -53,7 +53,11 @@ describe('parseHeader', () => {
     [magics.ustar, 'ustar'],
     [magics.gnu, 'gnu'],
     [magics.v7, 'v7'],
-    ['ustar\0xx', 'v7'],
+    ['ustar\0xx', 'ustar'],
+    ['ustar\0  ', 'ustar'],
+    ['ustar\0\0\0', 'ustar'],
+    ['ustar\0 \0', 'ustar'],
+    ['ustar ', 'v7'],
     ['ustar 00', 'v7'],
     ['tar\0\0\0\0\0', 'v7'],
   ])('the magic %j means %s', (magic, format) => {
@@ -61,6 +65,14 @@ describe('parseHeader', () => {
     expect(parsed.format).toBe(format)
     expect(parsed.prefix).toBe(format === 'ustar' ? 'p' : '')
     expect([parsed.deviceMajor, parsed.deviceMinor]).toEqual(format === 'v7' ? [0, 0] : [1, 2])
+  })
+
+  test.each([
+    ['tar\0', 131],
+    ['tar ', 155],
+    ['\0\0\0\0', 155],
+  ])('with %j at its end a header has a prefix of %i bytes', (trailer, length) => {
+    expect(parseHeader(header({ prefix: 'p'.repeat(155), trailer })).prefix).toBe('p'.repeat(length))
   })
 
   test.each([
@@ -99,6 +111,23 @@ describe('parseHeader', () => {
     expect(() => parseHeader(header({ [field]: Buffer.from(hex, 'hex') }))).toThrow(
       expect.objectContaining({ code: 'ERR_TAR_NUMBER', message: expect.stringContaining(field) }),
     )
+  })
+
+  test.each([
+    [
+      { type: '3', major: 0o10000 },
+      /device major .* out of range: f \(expected 0 to 4095, got 4096\) .* — Linux has no/,
+    ],
+    [{ type: '4', minor: Buffer.from('8000000000100000', 'hex') }, /minor .*expected 0 to 1048575, got 1048576.* — /],
+    [{ uid: Buffer.from('8000000100000000', 'hex') }, /uid .*expected 0 to 4294967295, got 4294967296.* --owner/],
+    [{ mtime: Buffer.from('800000008000000000000000', 'hex') }, /mtime .*expected -9223372036854775808 to 9.* --mtime/],
+    [{ size: Buffer.from('ffffffffffffffffffffffff', 'hex') }, /size .*expected 0 to 9007199254740991, got -1\) .* — /],
+    [
+      { uid: 'nine\0' },
+      /the uid field of a tar header, "nine\\x00\\x00\\x00\\x00", holds no number.* — .*ustar, pax or gnu/,
+    ],
+  ])('the message for %j names the limit and what to do', (fields, message) => {
+    expect(() => parseHeader(header(fields))).toThrow(message)
   })
 
   test.each([

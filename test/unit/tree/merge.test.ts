@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { bytesOf } from '../../../src/bytes.ts'
 import { ComposefsError } from '../../../src/errors.ts'
-import { LayerMerger, type Leaf, makedev, Xattrs } from '../../../src/tree/index.ts'
+import { type Directory, LayerMerger, type Leaf, makedev, Xattrs } from '../../../src/tree/index.ts'
 import {
   directory,
   file,
@@ -107,8 +107,7 @@ describe('one layer', () => {
 describe('what is refused', () => {
   test.each<[string, string, Item[]]>([
     ['a missing parent', 'ERR_PARENT_MISSING', [file('a/b/c')]],
-    ['a missing parent of a whiteout', 'ERR_PARENT_MISSING', [whiteout('a/.wh.b')]],
-    ['a missing parent of an opaque marker', 'ERR_PARENT_MISSING', [whiteout('a/.wh..wh..opq')]],
+    ['a symlink as the parent of a whiteout', 'ERR_PARENT_NOT_DIRECTORY', [symlink('s', 'd'), whiteout('s/.wh.b')]],
     ['a file as a parent', 'ERR_PARENT_NOT_DIRECTORY', [file('f', 'x'), file('f/below')]],
     ['a symlink as a parent', 'ERR_PARENT_NOT_DIRECTORY', [directory('d'), symlink('s', 'd'), file('s/below')]],
     ['a file as a grandparent', 'ERR_PARENT_NOT_DIRECTORY', [file('f', 'x'), file('f/a/b')]],
@@ -149,7 +148,10 @@ describe('what is refused', () => {
       /parent directory \/a\/b does not exist: \/a\/b\/c\/d — /,
     )
     expect(message([file('a/b/c/d')])).toMatch(/--implicit-parents/)
-    expect(message([file('f'), file('f/g')])).toMatch(/\/f is not a directory: \/f\/g/)
+    expect(message([file('f'), file('f/g')])).toMatch(/\/f is a file, not a directory: \/f\/g — /)
+    expect(message([symlink('lib', 'usr/lib/'), file('lib/x/y.so')])).toMatch(
+      /parent \/lib is a symlink to usr\/lib\/, not a directory: \/lib\/x\/y.so — .* usr\/lib\/x\/y.so,/,
+    )
     expect(message([hardlink('a', 'b\xff')])).toMatch(/target b\\xff of the hardlink does not exist: a at byte 0/)
     expect(message([item('symlink', 's', { offset: 1024 })])).toMatch(/no target: s at byte 1024/)
     expect(message([item('unsupported', 'v')])).toMatch(/type "Z": v/)
@@ -189,6 +191,76 @@ describe('whiteouts', () => {
     )
     expect(removed(...aufs)).toEqual(paths(merge([base])))
     expect(paths(merge([[usr, whiteout('usr/.wh.later'), file('usr/later')]]))).toEqual(['/usr', '/usr/later'])
+  })
+
+  test.each([{}, { implicitParents: true }])('whose directory is not there do nothing, with %j', (options) => {
+    const nowhere = ['gone/.wh.a', 'usr/gone/a/.wh..wh..opq', 'usr/z/.wh.a', 'usr/z/a/.wh..wh..opq'].map(whiteout)
+    expect(paths(merge([base, nowhere], options))).toEqual(paths(merge([base])))
+    expect(paths(merge([nowhere.slice(0, 2)], options))).toEqual([])
+    // containerd#4659: the directory went in the layer below, and comes back in this one.
+    const again = [directory('usr'), directory('usr/d'), file('usr/d/new')]
+    const stack = [base, [whiteout('usr/.wh.d')], [whiteout('usr/d/e/.wh.x'), ...again]]
+    expect(paths(merge(stack, options))).toEqual(['/usr', '/usr/d', '/usr/d/new', '/usr/z'])
+  })
+
+  test.each([{}, { implicitParents: true }])(
+    'of a directory and of what was in it, in any order, with %j',
+    (options) => {
+      const hidden = ['usr/.wh.d', 'usr/d/.wh.x', 'usr/d/.wh..wh..opq', 'usr/d/e/.wh.f'].map(whiteout)
+      const lower = [...base, directory('usr/d/e'), file('usr/d/e/f')]
+      for (let i = 0; i < hidden.length; i++) {
+        const order = [...hidden.slice(i), ...hidden.slice(0, i)]
+        for (const upper of [order, order.toReversed()]) {
+          expect(paths(merge([lower, upper], options))).toEqual(['/usr', '/usr/z'])
+          // An opaque marker above hides what a whiteout has passed through only.
+          expect(paths(merge([lower, [...upper.slice(1), whiteout('usr/.wh..wh..opq')]], options))).toEqual(['/usr'])
+        }
+      }
+    },
+  )
+
+  test('of aufs are hardlinks of each other, and its own directories mean nothing', () => {
+    const links = [whiteout('usr/.wh.z'), hardlink('usr/d/.wh.x', 'usr/.wh.z'), hardlink('.wh.gone', '.wh..wh.aufs')]
+    expect(removed(...links)).toEqual(['/usr', '/usr/d', '/usr/d/y'])
+    const plnk = [directory('.wh..wh.plnk'), file('.wh..wh.plnk/12.34', 'x'), file('.wh..wh.orph/a/b')]
+    for (const implicitParents of [false, true]) {
+      expect(paths(merge([base, plnk], { implicitParents }))).toEqual(paths(merge([base])))
+    }
+  })
+
+  test('that come again and again look at what the layer wrote only once', () => {
+    const merger = new LayerMerger()
+    const add = (items: Item[]) => {
+      for (const { entry, content } of items) merger.add(entry, content)
+    }
+    merger.beginLayer()
+    add(base)
+    merger.beginLayer()
+    add([directory('usr/d'), file('usr/d/own'), directory('usr/d/e'), file('usr/d/e/own')])
+    let looks = 0
+    for (const path of ['usr', 'usr/d', 'usr/d/e']) {
+      const { entries } = merger.fileSystem.get(path) as Directory
+      entries[Symbol.iterator] = () => {
+        looks++
+        return entries.entries()
+      }
+    }
+    const markers = ['usr/d/.wh..wh..opq', 'usr/.wh.d', 'usr/d/.wh.e', 'usr/d/e/.wh..wh..opq', 'usr/.wh..wh..opq']
+    for (let i = 0; i < 10; i++) add(markers.map(whiteout))
+    expect(looks).toBe(3)
+    add([file('usr/d/later')])
+    add(markers.map(whiteout))
+    expect(paths(merger.fileSystem)).toEqual([
+      '/usr',
+      '/usr/d',
+      '/usr/d/e',
+      '/usr/d/e/own',
+      '/usr/d/later',
+      '/usr/d/own',
+    ])
+    merger.beginLayer()
+    add(markers.map(whiteout))
+    expect(paths(merger.fileSystem)).toEqual(['/usr'])
   })
 
   test('hide lower layers only, wherever they stand', () => {
