@@ -21,6 +21,7 @@ export interface GlobalOptions {
   readonly hash?: Algorithm
   readonly insecure?: true
   readonly requireVerity?: true
+  readonly verifyObjects?: true
   readonly upgrade: boolean
   readonly erofsVersion?: string
 }
@@ -100,6 +101,7 @@ function openOptions(options: GlobalOptions) {
     upgrade: options.upgrade,
     ...(options.hash !== undefined && { algorithm: options.hash }),
     ...(options.insecure !== undefined && { insecure: options.insecure }),
+    ...(options.verifyObjects && { verifyObjects: true }),
     ...(version !== undefined && { erofsVersion: version }),
   }
 }

@@ -44,6 +44,9 @@ export async function makeProgram(version: string, args: readonly string[]): Pro
     .addOption(new Option('--hash <algorithm>', 'the hash, where no repository decides').choices(['sha256', 'sha512']))
     .addOption(new Option('--require-verity', 'fail unless the repository requires fs-verity'))
     .addOption(new Option('--insecure', 'do not require fs-verity').hideHelp())
+    .addOption(
+      new Option('--verify-objects', 'compare what is in the repository with what is stored, and replace damage'),
+    )
     .addOption(new Option('--no-upgrade', 'do not upgrade a repository without meta.json'))
     .addOption(new Option('--erofs-version <n>', 'image format 0, 1 or 2 for this call'))
     .addHelpText(

@@ -10,7 +10,7 @@ import { composefsMagic, type ErofsVersion, erofsMagic, superblockOffset } from 
 import { readImage } from '../erofs/index.ts'
 import { ComposefsError, type ErrorCode } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
-import { imageTree, type OpenedConfig, openConfig, openImage, resolveConfig } from '../oci/image.ts'
+import { imageTree, type OpenedConfig, openConfig, openImage, resolveConfig, verifyLayers } from '../oci/image.ts'
 import { DigestStore } from '../repository/digest-store.ts'
 import type { Repository } from '../repository/repository.ts'
 import { directoryTree } from '../sources/tree.ts'
@@ -93,7 +93,7 @@ async function configOf(repository: Repository, name: string): Promise<OpenedCon
   if (!name.startsWith('@')) return resolveConfig(repository, name)
   try {
     const { config } = openImage(repository, name)
-    if (config !== undefined) return config
+    if (config !== undefined) return await verifyLayers(repository, config)
   } catch (error) {
     if (!(error instanceof ComposefsError) || error.code !== 'ERR_OCI_NOT_FOUND') throw error
   }

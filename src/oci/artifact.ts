@@ -10,6 +10,7 @@ import type { Repository } from '../repository/repository.ts'
 import { DigestVerifier } from '../streams/digest-verifier.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import { encodeSplitstream } from '../streams/splitstream-writer.ts'
+import { findStream, linkedStream } from './cat.ts'
 import { writeDocument } from './document.ts'
 import { type StoredLayer, streamInfo } from './layer.ts'
 import { type Descriptor, parseManifest } from './manifest.ts'
@@ -26,9 +27,16 @@ export interface PublishedArtifact {
   readonly tags: readonly string[]
 }
 
-/** The splitstream of a blob that the repository has; one of a layer will do, whose tar is that very blob. */
-export function findBlob(repository: Repository, { digest, size }: BlobDescriptor): ObjectId | undefined {
-  const id = repository.hasStream(layerStream(digest))
+/**
+ * The splitstream of a blob that the repository has, put together and hashed; one of a layer will do, whose tar is that
+ * very blob. @throws the reason of `signal`
+ */
+export async function findBlob(
+  repository: Repository,
+  { digest, size }: BlobDescriptor,
+  signal?: AbortSignal | undefined,
+): Promise<ObjectId | undefined> {
+  const id = await findStream(repository, layerStream(digest), digest, { signal })
   return id !== undefined && streamInfo(repository, id).streamSize === size ? id : undefined
 }
 
@@ -79,7 +87,7 @@ export async function publishArtifact(repository: Repository, parts: ImageParts)
   const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, refs)
   const named = [[configRef(configDigest), configId] as const, ...refs]
   const manifestId = writeDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
-  const isKnown = subject !== undefined && repository.hasStream(manifestStream(subject.digest)) !== undefined
+  const isKnown = subject !== undefined && linkedStream(repository, manifestStream(subject.digest)) !== undefined
   await repository.transaction((transaction) => {
     for (const [digest, id] of refs) transaction.linkStream(layerStream(digest), id)
     transaction.linkStream(configStream(configDigest), configId)

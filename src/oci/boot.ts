@@ -10,7 +10,7 @@ import { fsverityDigest } from '../fsverity/merkle.ts'
 import { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { XattrFilter } from '../tree/transform.ts'
-import { layersToTree, storeImage, type TreeOptions } from './tree.ts'
+import { layersToTree, putImage, storeImage, type TreeOptions } from './tree.ts'
 
 /** A boot image and how it was made. */
 export interface BootImage {
@@ -53,7 +53,7 @@ export function findBootImage(
     const fileSystem = layersToTree(repository, layers, { ...options, xattrs, bootable: true })
     for (const version of searched.versions) {
       const image = writeImage(fileSystem, { version })
-      if (fsverityDigest(algorithm, image).equals(wanted)) return { id: repository.objects.put(image), version, xattrs }
+      if (fsverityDigest(algorithm, image).equals(wanted)) return { id: putImage(repository, image), version, xattrs }
     }
   }
   return undefined

@@ -8,6 +8,7 @@ import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import { parseSplitstream } from '../streams/splitstream-reader.ts'
 import { encodeSplitstream } from '../streams/splitstream-writer.ts'
+import { linkedStream } from './cat.ts'
 
 /** A manifest or config, and what its stream refers to. */
 export interface Document {
@@ -32,7 +33,7 @@ export function readDocument(repository: Repository, id: ObjectId, contentType: 
   const stream = parseSplitstream(repository.readObject(id, { limit: maxDocument }), { algorithm, contentType })
   const object = stream.objectRefs[0]
   if (object === undefined || stream.objectRefs.length > 1) {
-    const hint = 'run fsck, and import the image again'
+    const hint = 'import or pull the image again'
     throw new ComposefsError('ERR_SPLITSTREAM_INVALID', 'the document does not consist of one object', {
       path: id.hex,
       hint,
@@ -42,8 +43,8 @@ export function readDocument(repository: Repository, id: ObjectId, contentType: 
 }
 
 /**
- * Stores a document as a splitstream, unless there is one that says the same. Throws what {@link readDocument} and the
- * repository throw.
+ * Stores a document as a splitstream, unless there is one that says the same. One that cannot be read is replaced.
+ * Throws what the repository throws.
  */
 export function writeDocument(
   repository: Repository,
@@ -53,14 +54,29 @@ export function writeDocument(
   namedRefs: Iterable<readonly [string, ObjectId]>,
 ): ObjectId {
   const refs = new Map(namedRefs)
-  const existing = repository.hasStream(contentId)
-  if (existing !== undefined) {
-    const document = readDocument(repository, existing, contentType)
-    if (document.json.equals(json) && sameRefs(document.namedRefs, refs)) return existing
-  }
+  const existing = findDocument(repository, contentId, contentType, json)
+  if (existing !== undefined && sameRefs(existing.namedRefs, refs)) return existing.id
   const body = { type: 'external', id: repository.objects.put(json), size: json.length } as const
   const { algorithm } = repository
   return repository.objects.put(encodeSplitstream({ algorithm, contentType, namedRefs: refs, body }))
+}
+
+/** The document that the repository has under a name, if its bytes are those. What else it says nobody vouches for. */
+export function findDocument(
+  repository: Repository,
+  contentId: string,
+  contentType: bigint,
+  json: Buffer,
+): Document | undefined {
+  const id = linkedStream(repository, contentId)
+  if (id === undefined) return undefined
+  try {
+    const document = readDocument(repository, id, contentType)
+    return document.json.equals(json) ? document : undefined
+  } catch (error) {
+    if (error instanceof ComposefsError) return undefined
+    throw error
+  }
 }
 
 function sameRefs(a: ReadonlyMap<string, ObjectId>, b: ReadonlyMap<string, ObjectId>): boolean {

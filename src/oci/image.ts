@@ -3,7 +3,6 @@
  *
  * @packageDocumentation
  */
-import { createHash } from 'node:crypto'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
@@ -11,7 +10,7 @@ import { decodeTag } from '../repository/names.ts'
 import type { Repository } from '../repository/repository.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
-import { catStream } from './cat.ts'
+import { verifyStream } from './cat.ts'
 import { type Document, readDocument } from './document.ts'
 import { type ImageConfig, isContainerImage, type Manifest, parseConfig, parseManifest } from './manifest.ts'
 import {
@@ -85,27 +84,38 @@ export function openImage(repository: Repository, name: string): OpenedImage {
 }
 
 /**
- * Opens a config by its digest. Since nothing else vouches for the layers then, each is put together and hashed.
+ * Opens a config by its digest. Its layers are compared with their diffIDs, as {@link verifyLayers} does.
  *
- * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND`, `ERR_DIGEST_MISMATCH` naming the layer, `ERR_SPLITSTREAM_*`
+ * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND`, and what {@link verifyLayers} throws
  */
 export async function openConfig(repository: Repository, digest: string): Promise<OpenedConfig> {
-  const opened = storedConfig(repository, digest, configId(repository, digest))
-  for (const [i, layer] of opened.layers.entries()) {
-    const hash = createHash('sha256')
-    for await (const chunk of catStream(repository, layer)) hash.update(chunk as Buffer)
-    const actual = `sha256:${hash.digest('hex')}`
-    const expected = opened.config.diffIds[i]!
-    if (actual !== expected) {
-      const what = `layer ${i + 1} of ${opened.layers.length} does not have its diffID`
-      throw new ComposefsError('ERR_DIGEST_MISMATCH', what, { expected, actual, hint: 'import the image again' })
-    }
-  }
-  return opened
+  return verifyLayers(repository, storedConfig(repository, digest, configId(repository, digest)))
 }
 
 /**
- * The config behind an IMAGE argument: a tag, or `@` and the digest of a config.
+ * Compares the layers of a config with their diffIDs: each is put together and hashed, for a config says which
+ * splitstreams are its layers, and nothing vouches for that. Once for whatever is made of them.
+ *
+ * @returns the config
+ * @throws {@link ComposefsError} `ERR_DIGEST_MISMATCH`, `ERR_NOT_FOUND`, `ERR_REPOSITORY_CORRUPT`, `ERR_SPLITSTREAM_*`,
+ * naming the layer
+ */
+export async function verifyLayers(repository: Repository, config: OpenedConfig): Promise<OpenedConfig> {
+  const { diffIds } = config.config
+  for (const diffId of new Set(diffIds)) {
+    const i = diffIds.indexOf(diffId)
+    try {
+      await verifyStream(repository, config.layers[i]!, diffId, { contentType: contentTypes.layer })
+    } catch (error) {
+      throw error instanceof ComposefsError ? error.within(`layer ${i + 1} of ${diffIds.length}`) : error
+    }
+  }
+  return config
+}
+
+/**
+ * The config behind an IMAGE argument: a tag, or `@` and the digest of a config. Its layers are compared with their
+ * diffIDs.
  *
  * @param id of the config's splitstream, where it is known from elsewhere: then it vouches for the layers
  * @throws {@link ComposefsError} what {@link openImage} and {@link openConfig} throw; `ERR_DIGEST_MISMATCH` for another
@@ -117,7 +127,9 @@ export async function resolveConfig(repository: Repository, name: string, id?: O
     return id === undefined ? openConfig(repository, digest) : openVouchedConfig(repository, digest, id)
   }
   const { config } = openImage(repository, name)
-  if (config !== undefined) return id === undefined ? config : openVouchedConfig(repository, config.digest, id)
+  if (config !== undefined) {
+    return id === undefined ? verifyLayers(repository, config) : openVouchedConfig(repository, config.digest, id)
+  }
   throw new ComposefsError('ERR_OCI_MEDIA_TYPE', `${name} is an artifact, not a container image`)
 }
 
@@ -255,5 +267,5 @@ function notFound(path: string, what: string): ComposefsError {
 }
 
 function damaged(what: string): ComposefsError {
-  return new ComposefsError('ERR_REPOSITORY_CORRUPT', what, { hint: 'run fsck, and import the image again' })
+  return new ComposefsError('ERR_REPOSITORY_CORRUPT', what, { hint: 'import or pull the image again' })
 }

@@ -6,7 +6,7 @@
 export { ArchiveDestination } from './archive-destination.ts'
 export type { PublishedArtifact } from './artifact.ts'
 export { type BootImage, findBootImage, makeBootImages } from './boot.ts'
-export { catStream } from './cat.ts'
+export { catStream, type VerifyOptions, verifyStream } from './cat.ts'
 export type { ArrivedBlob, BlobArrival, BlobMaker, ImageDestination } from './destination.ts'
 export { openDestination, type PushByNameOptions, push } from './destinations.ts'
 export { DirectorySource } from './directory-source.ts'
@@ -24,6 +24,7 @@ export {
   resolveConfig,
   tagImage,
   untagImage,
+  verifyLayers,
 } from './image.ts'
 export { type ImportEvent, type ImportOptions, importArchive } from './import.ts'
 export { importLayer, type LayerOptions, type LayerReceiver, receiveLayer, type StoredLayer } from './layer.ts'

@@ -7,6 +7,7 @@ import type { Readable, Transform, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
+import { DigestStore } from '../repository/digest-store.ts'
 import type { Repository } from '../repository/repository.ts'
 import { type FinishedSplitstream, SplitstreamSink } from '../sinks/splitstream-sink.ts'
 import type { Compression } from '../streams/compression.ts'
@@ -24,6 +25,7 @@ import {
 } from '../streams/splitstream-format.ts'
 import { TarDecoder } from '../streams/tar-decoder.ts'
 import type { PaxParserOptions } from '../streams/tar-options.ts'
+import { findStream, linkedStream } from './cat.ts'
 import { layerStream } from './names.ts'
 
 /** What is known about a layer before it comes, and the limits it must keep. */
@@ -93,18 +95,21 @@ export function importLayer(
   return pipeline([source as Readable, ...stages, sink], signalOf(options)).then(finish)
 }
 
+/** The splitstream of a layer that the repository has, put together and hashed. @throws the reason of `signal` */
+export function findLayer(
+  repository: Repository,
+  diffId: string,
+  signal?: AbortSignal | undefined,
+): Promise<ObjectId | undefined> {
+  // It may have come as the blob of an artifact, of which no tree can be made.
+  return findStream(repository, layerStream(diffId), diffId, { contentType: contentTypes.layer, signal })
+}
+
 /**
- * The splitstream of a layer that the repository has.
+ * What the header of a splitstream says, of the kind that is wanted.
  *
  * @throws {@link ComposefsError} `ERR_SPLITSTREAM_*`, `ERR_REPOSITORY_CORRUPT`, `ERR_IO`
  */
-export function findLayer(repository: Repository, diffId: string): ObjectId | undefined {
-  const id = repository.hasStream(layerStream(diffId))
-  // It may have come as the blob of an artifact, of which no tree can be made.
-  return id !== undefined && streamInfo(repository, id).contentType === contentTypes.layer ? id : undefined
-}
-
-/** What the header of a splitstream says, of the kind that is wanted. Throws as {@link findLayer} does. */
 export function streamInfo(
   repository: Repository,
   id: ObjectId,
@@ -145,7 +150,7 @@ function layerStages(repository: Repository, options: LayerOptions) {
     // One verifier keeps one promise: of a plain tar that is the blob's digest.
     if (diffId !== undefined && layer.digest !== diffId) throw wrongDiffId(name, diffId, layer.digest!)
     const stream = await sink.result
-    const known = await settle(repository, layer.digest!, stream)
+    const known = await settle(repository, layer.digest!, stream, options.signal)
     return {
       diffId: layer.digest!,
       digest: blob.digest!,
@@ -163,10 +168,22 @@ function wrongDiffId(name = 'the layer', expected: string, actual: string): Comp
   return new ComposefsError('ERR_DIGEST_MISMATCH', `${name} does not have its diffID`, { expected, actual })
 }
 
-/** Stores the splitstream, unless the layer has one: encoders differ, and one is enough. */
-async function settle(repository: Repository, diffId: string, stream: FinishedSplitstream) {
-  const existing = findLayer(repository, diffId)
-  return { id: existing ?? (await stream.store()), present: existing !== undefined }
+/** Stores the splitstream, unless the layer has one that proves equal: encoders differ, and one is enough. */
+async function settle(
+  repository: Repository,
+  diffId: string,
+  stream: FinishedSplitstream,
+  signal: AbortSignal | undefined,
+) {
+  const linked = linkedStream(repository, layerStream(diffId))
+  if (linked !== undefined) {
+    const own = await stream.store(new DigestStore(repository.algorithm))
+    // The same bytes need no proof, but they have to be there.
+    const isSame = linked.equals(own) && repository.objects.isIntact(linked)
+    const existing = isSame ? linked : await findLayer(repository, diffId, signal)
+    if (existing !== undefined) return { id: existing, present: true }
+  }
+  return { id: await stream.store(), present: false }
 }
 
 function signalOf({ signal }: LayerOptions): { signal?: AbortSignal } {

@@ -16,6 +16,10 @@ export const configStream = (digest: string): string => `oci-config-${digest}`
 /** Content id of a manifest's stream. */
 export const manifestStream = (digest: string): string => `oci-manifest-${digest}`
 
+/** The digest that the name of a stream promises. */
+export const digestOfName = (contentId: string): string | undefined =>
+  /^oci-(?:layer|config|manifest)-(sha256:[0-9a-f]{64})$/.exec(contentId)?.[1]
+
 /** What comes before the digest in the content id of a manifest. */
 export const manifestPrefix = 'oci-manifest-'
 

@@ -10,7 +10,7 @@ import type { Repository } from '../repository/repository.ts'
 import type { Transaction } from '../repository/transaction.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import { type BootImage, findBootImage, makeBootImages } from './boot.ts'
-import { readDocument, writeDocument } from './document.ts'
+import { findDocument, writeDocument } from './document.ts'
 import { mediaTypes, parseConfig, parseManifest } from './manifest.ts'
 import {
   bootRef,
@@ -113,7 +113,7 @@ export async function prepareImage(
   const layerRefs = new Map(diffIds.map((diffId, i) => [diffId, ids[i]!]))
   const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, [
     ...layerRefs,
-    ...imageRefs(images, boots, existingImageRefs(repository, configDigest)),
+    ...imageRefs(images, boots, existingImageRefs(repository, config, layerRefs)),
   ])
   const named = new Map<string, ObjectId>([
     [configRef(configDigest), configId],
@@ -162,11 +162,16 @@ function imageRefs(
   return [...others].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
-function existingImageRefs(repository: Repository, configDigest: string): Map<string, ObjectId> {
-  const id = repository.hasStream(configStream(configDigest))
-  if (id === undefined) return new Map()
-  const { namedRefs } = readDocument(repository, id, contentTypes.config)
-  return new Map([...namedRefs].filter(([name, id]) => name.startsWith(imageRefPrefix) && repository.hasObject(id)))
+/** Images that were made of these very layers: those of others, under the same name, are none of this image's. */
+function existingImageRefs(
+  repository: Repository,
+  config: Buffer,
+  layers: ReadonlyMap<string, ObjectId>,
+): Map<string, ObjectId> {
+  const existing = findDocument(repository, configStream(sha256(config)), contentTypes.config, config)
+  const refs = existing?.namedRefs ?? new Map<string, ObjectId>()
+  if ([...layers].some(([diffId, id]) => refs.get(diffId)?.equals(id) !== true)) return new Map()
+  return new Map([...refs].filter(([name, id]) => name.startsWith(imageRefPrefix) && repository.objects.isIntact(id)))
 }
 
 function missing(diffId: string): never {

@@ -9,6 +9,7 @@ import type { ObjectId } from '../fsverity/object-id.ts'
 import { returnGrownMemory, returnUnusedMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { findBlob, importBlob } from './artifact.ts'
+import { linkedStream } from './cat.ts'
 import { findLayer, importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
 import { type Descriptor, layerCompression } from './manifest.ts'
 import { layerStream } from './names.ts'
@@ -76,6 +77,7 @@ export class LayerPuller {
   readonly #unlinked = new Map<string, ObjectId>()
   #linking: Promise<void> | undefined
   #left = 0
+  #fetched = false
 
   constructor(repository: Repository, source: ImageSource, options: LayerPullOptions) {
     this.#repository = repository
@@ -85,25 +87,21 @@ export class LayerPuller {
   }
 
   /**
-   * Stores those that the repository does not have. The first failure ends all; what is complete is linked then.
+   * Stores those that the repository does not have, or not as their digests say: whatever it has is put together and
+   * hashed. The first failure ends all; what is complete is linked then.
    *
    * @returns the splitstream of each layer by its diffID
    */
   async pull(layers: readonly WantedLayer[]): Promise<ReadonlyMap<string, ObjectId>> {
-    const present = new Map<string, ObjectId>()
-    const missing: WantedLayer[] = []
+    const wanted = new Map<string, WantedLayer>()
     for (const layer of layers) {
-      const { diffId, descriptor, isTar } = layer
-      const id = isTar ? findLayer(this.#repository, diffId) : findBlob(this.#repository, descriptor)
-      if (id !== undefined) present.set(layer.diffId, id)
-      const known = id !== undefined || missing.some(({ diffId }) => diffId === layer.diffId)
-      if (known) this.#done(layer)
-      else missing.push(layer)
+      if (wanted.has(layer.diffId)) this.#done(layer)
+      else wanted.set(layer.diffId, layer)
     }
-    this.#left = missing.length
+    this.#left = wanted.size
     const timers = [setInterval(() => this.#report(), progressInterval), setInterval(returnGrownMemory, memoryInterval)]
     try {
-      await this.#fetchAll(missing)
+      await this.#getAll([...wanted.values()])
     } catch (error) {
       this.#link()
       throw error
@@ -111,8 +109,8 @@ export class LayerPuller {
       for (const timer of timers) clearInterval(timer)
       await this.#linking
     }
-    if (missing.length > 0) returnUnusedMemory()
-    return new Map([...present, ...this.#stored])
+    if (this.#fetched) returnUnusedMemory()
+    return this.#stored
   }
 
   /** Links what is complete, unless that is under way: then it goes on with it. */
@@ -136,14 +134,29 @@ export class LayerPuller {
     }
   }
 
-  #fetchAll(missing: WantedLayer[]): Promise<void> {
+  /** Those that are linked come last: hashing them need not keep the network waiting. */
+  #getAll(layers: readonly WantedLayer[]): Promise<void> {
     const { parallel = defaultParallel, signal } = this.#options
-    return inParallel(missing, parallel, signal, (layer, signal) => this.#fetch(layer, signal))
+    const isLinked = ({ diffId }: WantedLayer) => linkedStream(this.#repository, layerStream(diffId)) !== undefined
+    const linked = new Set(layers.filter(isLinked))
+    const missing = layers.filter((layer) => !linked.has(layer))
+    return inParallel([...missing, ...linked], parallel, signal, async (layer, signal) => {
+      const id = linked.has(layer) ? await this.#find(layer, signal) : undefined
+      if (id === undefined) return this.#fetch(layer, signal)
+      this.#stored.set(layer.diffId, id)
+      this.#left--
+      this.#done(layer)
+    })
+  }
+
+  #find({ diffId, descriptor, isTar }: WantedLayer, signal: AbortSignal): Promise<ObjectId | undefined> {
+    return isTar ? findLayer(this.#repository, diffId, signal) : findBlob(this.#repository, descriptor, signal)
   }
 
   async #fetch(wanted: WantedLayer, signal: AbortSignal): Promise<void> {
     const { number, count, descriptor, diffId } = wanted
     const { digest, size } = descriptor
+    this.#fetched = true
     this.#onEvent({ type: 'layer-start', number, digest, size })
     const blob = this.#source.blob(descriptor, `layer ${number} of ${count}`)
     this.#active.set(wanted, blob)

@@ -6,6 +6,7 @@
 import type { ErofsVersion } from '../erofs/format.ts'
 import { writeImage } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
+import { fsverityDigest } from '../fsverity/merkle.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { returnGrownMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
@@ -65,7 +66,15 @@ function contentsOf(repository: Repository, { content }: Leaf): Buffer {
 /** Stores the image of a tree as an object. Nothing names it yet. */
 export function storeImage(repository: Repository, fileSystem: FileSystem, version: ErofsVersion): ObjectId {
   returnGrownMemory()
-  return repository.objects.put(writeImage(fileSystem, { version }))
+  return putImage(repository, writeImage(fileSystem, { version }))
+}
+
+/** Stores an image; one that is there is compared with its id, however large it is. */
+export function putImage({ algorithm, objects }: Repository, image: Buffer): ObjectId {
+  const id = fsverityDigest(algorithm, image)
+  // A damaged one is noticed so, and replaced.
+  if (objects.has(id)) objects.isIntact(id)
+  return objects.put(image, id)
 }
 
 function inLayer(error: unknown, number: number, count: number): unknown {

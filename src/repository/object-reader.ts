@@ -3,11 +3,11 @@
  *
  * @packageDocumentation
  */
-import { close, closeSync, fstatSync, open, openSync, read, readSync } from 'node:fs'
+import { close, closeSync, constants, fstat, fstatSync, open, openSync, read, readSync, type Stats } from 'node:fs'
 import { Readable } from 'node:stream'
-import { ComposefsError } from '../errors.ts'
+import { ComposefsError, type ErrorCode } from '../errors.ts'
 import { FsVerityHasher, fsverityDigest } from '../fsverity/merkle.ts'
-import type { ObjectId } from '../fsverity/object-id.ts'
+import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import type { VerityKeeper } from './verity.ts'
 
@@ -26,12 +26,14 @@ export interface ReadOptions {
 
 const defaultLimit = 2 ** 30
 const chunkSize = 256 * 1024
+/** Whoever opened a FIFO in the place of an object would wait for ever. */
+const reading = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
 /** The contents of an object. Throws what `ObjectDirectory.read` says. */
 export function readObject(path: string, id: ObjectId, verity: VerityKeeper, options: ReadOptions = {}): Buffer {
   const { verify = true, limit = defaultLimit, memory } = options
   return withObject(path, (fd) => {
-    const { size } = fstatSync(fd)
+    const { size } = assertFile(fstatSync(fd), path)
     if (size > limit) {
       throw new ComposefsError('ERR_LIMIT', 'the object is too large to be read at once', {
         path,
@@ -51,12 +53,53 @@ export function readObject(path: string, id: ObjectId, verity: VerityKeeper, opt
 /** Compares an object of any size with its id. Throws what `ObjectDirectory.verify` says. */
 export function verifyObject(path: string, id: ObjectId, verity: VerityKeeper): void {
   withObject(path, (fd) => {
-    if (verity.vouches(fd, id, path)) return
-    const hasher = new FsVerityHasher(id.algorithm)
-    const buffer = Buffer.allocUnsafeSlow(chunkSize)
-    for (let length = fill(fd, buffer); length > 0; length = fill(fd, buffer)) hasher.update(buffer.subarray(0, length))
-    compare(hasher.digest(), id, path)
+    const { size } = assertFile(fstatSync(fd), path)
+    if (!verity.vouches(fd, id, path)) compare(digestOf(fd, size, id.algorithm), id, path)
   })
+}
+
+/**
+ * Whether an object has the contents its name promises: the kernel is asked, then the file is compared with the contents
+ * where they are at hand, and hashed otherwise. One that may not be read passes: nobody can tell.
+ *
+ * @throws {@link ComposefsError} `ERR_IO`
+ */
+export function isIntact(path: string, id: ObjectId, verity: VerityKeeper, contents?: Buffer): boolean {
+  try {
+    return withObject(path, (fd) => {
+      const { size } = assertFile(fstatSync(fd), path)
+      if (verity.hasDigest(fd, id, path)) return true
+      return contents === undefined ? digestOf(fd, size, id.algorithm).equals(id) : holds(fd, contents)
+    })
+  } catch (error) {
+    return passes(error)
+  }
+}
+
+/** The same for a large object, whose reading others shall not wait for. */
+export async function isIntactLater(path: string, id: ObjectId, verity: VerityKeeper): Promise<boolean> {
+  if (verity.policy === 'required') return isIntact(path, id, verity)
+  try {
+    for await (const _ of new ObjectReadable(path, id, verity));
+    return true
+  } catch (error) {
+    return passes(error)
+  }
+}
+
+function passes(error: unknown): boolean {
+  const { cause } = error as Error
+  if (isErrno(cause, 'EACCES', 'EPERM')) return true
+  if (isDamage(error) || isErrno(cause, 'EIO')) return false
+  throw error
+}
+
+/** fs-verity with another hash says nothing of what the name promises. */
+const damages: ReadonlySet<ErrorCode> = new Set(['ERR_REPOSITORY_CORRUPT', 'ERR_NOT_FOUND', 'ERR_ALGORITHM_MISMATCH'])
+
+/** Whether an object turned out to be missing, or to be another than its name says. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof ComposefsError && damages.has(error.code)
 }
 
 /** The contents of an object as a stream, compared with its id before the stream ends. */
@@ -65,29 +108,42 @@ export class ObjectReadable extends Readable {
   readonly #id: ObjectId
   readonly #verity: VerityKeeper
   readonly #verify: boolean
+  readonly #onFailure: (error: unknown) => void
   #hasher: FsVerityHasher | undefined
   #fd = -1
 
-  constructor(path: string, id: ObjectId, verity: VerityKeeper, { verify = true }: ReadOptions = {}) {
+  /** @param onFailure told what the stream fails with */
+  constructor(
+    path: string,
+    id: ObjectId,
+    verity: VerityKeeper,
+    { verify = true }: ReadOptions = {},
+    onFailure: (error: unknown) => void = () => {},
+  ) {
     super({ highWaterMark: chunkSize })
     this.#path = path
     this.#id = id
     this.#verity = verity
     this.#verify = verify
+    this.#onFailure = onFailure
   }
 
   override _construct(callback: (error?: Error) => void): void {
-    open(this.#path, 'r', (error, fd) => {
+    open(this.#path, reading, (error, fd) => {
       if (error !== null) return callback(readError(error, this.#path))
       this.#fd = fd
-      try {
-        if (this.#verify && !this.#verity.vouches(fd, this.#id, this.#path)) {
-          this.#hasher = new FsVerityHasher(this.#id.algorithm)
+      fstat(fd, (error, found) => {
+        if (error !== null) return callback(readError(error, this.#path))
+        try {
+          assertFile(found, this.#path)
+          if (this.#verify && !this.#verity.vouches(fd, this.#id, this.#path)) {
+            this.#hasher = new FsVerityHasher(this.#id.algorithm)
+          }
+        } catch (reason) {
+          return callback(reason as Error)
         }
-      } catch (reason) {
-        return callback(reason as Error)
-      }
-      callback()
+        callback()
+      })
     })
   }
 
@@ -110,6 +166,7 @@ export class ObjectReadable extends Readable {
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    if (error !== null) this.#onFailure(error)
     if (this.#fd < 0) callback(error)
     else close(this.#fd, (failure) => callback(error ?? failure ?? null))
   }
@@ -118,7 +175,7 @@ export class ObjectReadable extends Readable {
 function withObject<T>(path: string, use: (fd: number) => T): T {
   let fd: number
   try {
-    fd = openSync(path, 'r')
+    fd = openSync(path, reading)
   } catch (error) {
     throw readError(error, path)
   }
@@ -129,6 +186,32 @@ function withObject<T>(path: string, use: (fd: number) => T): T {
   } finally {
     closeSync(fd)
   }
+}
+
+function assertFile(found: Stats, path: string): Stats {
+  if (found.isFile()) return found
+  throw new ComposefsError('ERR_REPOSITORY_CORRUPT', 'in the place of an object is something that is no file', {
+    path,
+    hint: 'remove it, and import or pull again what it belongs to',
+  })
+}
+
+function digestOf(fd: number, size: number, algorithm: Algorithm): ObjectId {
+  const hasher = new FsVerityHasher(algorithm)
+  const buffer = Buffer.allocUnsafe(Math.min(size + 1, chunkSize))
+  for (let length = fill(fd, buffer); length > 0; length = fill(fd, buffer)) hasher.update(buffer.subarray(0, length))
+  return hasher.digest()
+}
+
+/** Whether an open file has these contents, and no others. */
+function holds(fd: number, contents: Buffer): boolean {
+  const buffer = Buffer.allocUnsafe(Math.min(contents.length + 1, chunkSize))
+  let at = 0
+  for (let length = fill(fd, buffer); length > 0; length = fill(fd, buffer)) {
+    if (buffer.compare(contents, at, at + length, 0, length) !== 0) return false
+    at += length
+  }
+  return at === contents.length
 }
 
 /** Reads until the buffer is full or the file ends. */
@@ -142,23 +225,29 @@ function fill(fd: number, buffer: Buffer): number {
   return at
 }
 
+/** What helps against a damaged object. */
+export const storeAgain = 'import or pull again what it belongs to, with --verify-objects: then it is replaced'
+
 function compare(actual: ObjectId, id: ObjectId, path: string): void {
   if (actual.equals(id)) return
   throw new ComposefsError('ERR_REPOSITORY_CORRUPT', 'an object does not have the contents its name promises', {
     path,
     expected: id.hex,
     actual: actual.hex,
-    hint: 'run fsck; importing the same contents again replaces the object',
+    hint: storeAgain,
   })
 }
 
 function readError(error: unknown, path: string): Error {
-  if (isErrno(error, 'ENOENT')) {
-    return new ComposefsError('ERR_NOT_FOUND', 'the object is not in the repository', {
-      path,
-      hint: 'run fsck',
-      cause: error,
-    })
-  }
+  if (isErrno(error, 'ENOENT')) return missingObject(path, error)
   return systemError(error, 'read', 'cannot read an object', path)
+}
+
+/** `ERR_NOT_FOUND` for an object. */
+export function missingObject(path: string, cause?: unknown): ComposefsError {
+  return new ComposefsError('ERR_NOT_FOUND', 'the object is not in the repository', {
+    path,
+    hint: 'import or pull again what it belongs to: what is missing is stored then',
+    cause,
+  })
 }

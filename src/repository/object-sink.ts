@@ -18,7 +18,7 @@ export interface ObjectReceiver {
   readonly path: string
   put(bytes: Buffer): ObjectId
   begin(): TemporaryFile
-  publish(file: TemporaryFile, id: ObjectId, size: number): void
+  publish(file: TemporaryFile, id: ObjectId, size: number): Promise<void>
 }
 
 /** Bytes that are collected before they are written; a multiple of the fs-verity block size. */
@@ -88,7 +88,7 @@ export class StreamedObject implements ObjectSink {
         await writing
       }
       const id = this.#hasher.digest()
-      this.#receiver.publish(this.#file, id, this.#size)
+      await this.#receiver.publish(this.#file, id, this.#size)
       return id
     } catch (error) {
       throw systemError(error, 'write', 'cannot store an object', this.#receiver.path)

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { closeSync, fchmodSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
+import { fchmodSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
@@ -11,7 +11,16 @@ import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import type { DraftRules } from '../native/draft-files.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import type { ObjectSink, ObjectStore } from '../streams/records.ts'
-import { ObjectReadable, type ReadOptions, readObject, verifyObject } from './object-reader.ts'
+import {
+  isDamage,
+  isIntact,
+  isIntactLater,
+  missingObject,
+  ObjectReadable,
+  type ReadOptions,
+  readObject,
+  verifyObject,
+} from './object-reader.ts'
 import { type ObjectReceiver, StreamedObject } from './object-sink.ts'
 import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
 import { VerityKeeper, type VerityPolicy } from './verity.ts'
@@ -34,6 +43,11 @@ export interface ObjectDirectoryOptions {
   readonly verity?: VerityPolicy
   /** Permission bits of new objects, whatever the umask. Default: 0644 less the umask. */
   readonly mode?: number
+  /**
+   * Compares every object that is there with what is to be stored, and replaces it if it is damaged. Default: up to 64
+   * KiB, and all of them once a damaged object was read. What the kernel vouches for is not compared.
+   */
+  readonly verifyObjects?: boolean
   /** Called before anything is written; throws to forbid it. */
   readonly beforeWrite?: () => void
 }
@@ -43,7 +57,12 @@ export const temporaryObjectPrefix = '.tmp-object-'
 
 /** Ids remembered as present. Beyond that the file system is asked again: memory stays bounded. */
 const maxKnown = 16_384
+/** Bytes up to which an object that is there is always compared with what is to be stored. */
+const alwaysCompared = 64 * 1024
 const directoryMode = 0o755
+
+/** What is in the place of an object. */
+type State = 'absent' | 'present' | 'damaged'
 
 /**
  * A directory of objects, `XX/REST` each. Writing needs no lock: objects come into being whole, and never change.
@@ -72,12 +91,14 @@ export class ObjectDirectory implements ObjectStore {
   readonly #receiver: ObjectReceiver
   #temporaries: TemporaryFiles | undefined
   #expectNew = false
+  #comparesAll: boolean
 
   constructor(path: string, algorithm: Algorithm, options: ObjectDirectoryOptions = {}) {
     this.path = path
     this.algorithm = algorithm
     this.#verity = new VerityKeeper(algorithm, options.verity ?? 'wanted')
     this.#mode = options.mode
+    this.#comparesAll = options.verifyObjects ?? false
     this.#beforeWrite = options.beforeWrite ?? (() => {})
     this.#receiver = {
       algorithm,
@@ -107,15 +128,12 @@ export class ObjectDirectory implements ObjectStore {
     this.#assertOurs(id)
     const size = this.#sizeOf(id)
     if (size !== undefined) return size
-    throw new ComposefsError('ERR_NOT_FOUND', 'the object is not in the repository', {
-      path: this.pathOf(id),
-      hint: 'run fsck',
-    })
+    throw missingObject(this.pathOf(id))
   }
 
   /**
    * Stores contents, unless they are stored already. A file that has their name and the wrong size (as a crash before
-   * the sync leaves behind) is replaced.
+   * the sync leaves behind) is replaced, and one with other contents as `verifyObjects` says.
    *
    * @param id the id of these bytes, where it was computed elsewhere
    * @throws {@link ComposefsError} `ERR_NO_SPACE`, `ERR_REPOSITORY_READONLY`, `ERR_REPOSITORY_VERITY`,
@@ -129,7 +147,7 @@ export class ObjectDirectory implements ObjectStore {
     this.#beforeWrite()
     try {
       // What comes after a new object mostly is new as well, and linking it tells if it is not.
-      const state = this.#expectNew ? 'absent' : this.#stateOf(id, bytes.length)
+      const state = this.#expectNew ? 'absent' : this.#stateOf(id, bytes.length, bytes)
       if (state === 'present') {
         this.#count(id, bytes.length, state)
         return id
@@ -191,19 +209,34 @@ export class ObjectDirectory implements ObjectStore {
    */
   read(id: ObjectId, options?: ReadOptions): Buffer {
     this.#assertOurs(id)
-    return readObject(this.pathOf(id), id, this.#verity, options)
+    return this.#noticing(id, () => readObject(this.pathOf(id), id, this.#verity, options))
   }
 
   /** The contents of an object as a stream, which fails at its end if they were wrong. Errors as of {@link read}. */
   open(id: ObjectId, options?: ReadOptions): Readable {
     this.#assertOurs(id)
-    return new ObjectReadable(this.pathOf(id), id, this.#verity, options)
+    return new ObjectReadable(this.pathOf(id), id, this.#verity, options, (error) => this.#notice(id, error))
   }
 
   /** Compares an object with its id, whatever its size. Throws as {@link read}, but for `ERR_LIMIT`. */
   verify(id: ObjectId): void {
     this.#assertOurs(id)
-    verifyObject(this.pathOf(id), id, this.#verity)
+    this.#noticing(id, () => verifyObject(this.pathOf(id), id, this.#verity))
+  }
+
+  /**
+   * Whether an object is there, with the contents its name promises. One that is not is stored anew when its contents
+   * come. @throws {@link ComposefsError} `ERR_ALGORITHM_MISMATCH`, `ERR_IO`
+   */
+  isIntact(id: ObjectId): boolean {
+    this.#assertOurs(id)
+    try {
+      this.verify(id)
+      return true
+    } catch (error) {
+      if (isDamage(error)) return false
+      throw error
+    }
   }
 
   /** The ids of all objects, sorted. What is no object is passed over. */
@@ -246,29 +279,48 @@ export class ObjectDirectory implements ObjectStore {
     }
   }
 
-  #publish(file: TemporaryFile, id: ObjectId, size: number): void {
+  async #publish(file: TemporaryFile, id: ObjectId, size: number): Promise<void> {
     this.#beforeWrite()
-    const state = this.#stateOf(id, size)
+    let state = this.#lookFor(id, size)
+    if (state === 'unproven') state = (await isIntactLater(this.pathOf(id), id, this.#verity)) ? 'present' : 'damaged'
     if (state === 'present') this.#count(id, size, state)
     else this.#place(file, id, size, state)
   }
 
-  #stateOf(id: ObjectId, size: number): 'absent' | 'present' | 'damaged' {
-    const path = this.pathOf(id)
-    const found = statSync(path, { throwIfNoEntry: false })
+  #stateOf(id: ObjectId, size: number, contents?: Buffer): State {
+    const state = this.#lookFor(id, size)
+    if (state !== 'unproven') return state
+    return isIntact(this.pathOf(id), id, this.#verity, contents) ? 'present' : 'damaged'
+  }
+
+  /** Without a look at the contents. */
+  #lookFor(id: ObjectId, size: number): State | 'unproven' {
+    // An object is a file: what a symlink leads to may change.
+    const found = lstatSync(this.pathOf(id), { throwIfNoEntry: false })
     if (found === undefined) return 'absent'
     if (!found.isFile() || found.size !== size) return 'damaged'
-    if (this.#verity.policy !== 'required') return 'present'
-    const fd = openSync(path, 'r')
+    const compares = this.#comparesAll || size <= alwaysCompared || this.#verity.policy === 'required'
+    return compares ? 'unproven' : 'present'
+  }
+
+  #noticing<T>(id: ObjectId, read: () => T): T {
     try {
-      this.#verity.vouches(fd, id, path)
-      return 'present'
+      return read()
     } catch (error) {
-      if (error instanceof ComposefsError && error.code === 'ERR_REPOSITORY_CORRUPT') return 'damaged'
+      this.#notice(id, error)
       throw error
-    } finally {
-      closeSync(fd)
     }
+  }
+
+  /** Where one object is damaged, others may be: from here on no size is believed. */
+  #notice(id: ObjectId, error: unknown): void {
+    if (!isDamage(error)) return
+    if ((error as ComposefsError).code === 'ERR_NOT_FOUND') {
+      this.#known.delete(id.hex)
+      return
+    }
+    this.#known.clear()
+    this.#comparesAll = true
   }
 
   #place(file: TemporaryFile, id: ObjectId, size: number, state: 'absent' | 'damaged'): void {
@@ -301,7 +353,7 @@ export class ObjectDirectory implements ObjectStore {
     this.#count(id, size, state === 'present' ? state : 'damaged')
   }
 
-  #count(id: ObjectId, size: number, state: 'absent' | 'present' | 'damaged'): void {
+  #count(id: ObjectId, size: number, state: State): void {
     if (this.#known.size >= maxKnown) this.#known.clear()
     this.#known.add(id.hex)
     this.#expectNew = state === 'absent'

@@ -25,6 +25,8 @@ export interface OpenOptions {
   readonly erofsVersion?: ErofsVersion
   /** Does without fs-verity even where the repository requires it (default false). */
   readonly insecure?: boolean
+  /** Compares every object that is there already with what is to be stored, whatever its size (default false). */
+  readonly verifyObjects?: boolean
   /** Ends the wait for a garbage collection that is running. */
   readonly signal?: AbortSignal
 }

@@ -45,7 +45,7 @@ export function readRef(root: string, kind: RefKind, name: string): string | und
 
 /**
  * The refs below a prefix (a directory of names, `oci`), sorted; their names are relative to it. Those that lead
- * elsewhere than to a link of their kind are left out: fsck finds them.
+ * elsewhere than to a link of their kind are left out.
  *
  * @throws {@link ComposefsError} `ERR_OCI_NAME` for the prefix, `ERR_IO`
  */

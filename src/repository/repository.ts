@@ -73,6 +73,7 @@ export class Repository implements AsyncDisposable {
     this.#upgradePending = upgradePending
     this.objects = new ObjectDirectory(`${path}/objects`, metadata.algorithm, {
       verity: this.verityRequired ? 'required' : 'wanted',
+      verifyObjects: options.verifyObjects ?? false,
       beforeWrite: () => this.assertWritable(),
     })
     this.#streams = new StreamLinks(path, this.objects)

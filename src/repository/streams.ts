@@ -57,7 +57,9 @@ export class StreamLinks {
     throw new ComposefsError('ERR_NOT_FOUND', 'there is no such stream in the repository', {
       path: name,
       hint:
-        contentId === undefined || contentId === name ? 'a ref is written refs/NAME' : 'the ref is broken: run fsck',
+        contentId === undefined || contentId === name
+          ? 'a ref is written refs/NAME'
+          : 'what the ref names is gone: import or pull it again',
     })
   }
 

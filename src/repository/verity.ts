@@ -80,6 +80,22 @@ export class VerityKeeper {
     return true
   }
 
+  /**
+   * Whether the kernel guarantees an open object, required or not. False too where nobody can tell.
+   *
+   * @throws {@link ComposefsError} `ERR_REPOSITORY_CORRUPT` where fs-verity is required and the object has none, or it
+   * has a wrong digest
+   */
+  hasDigest(fd: number, id: ObjectId, path: string): boolean {
+    if (this.#policy === 'required') return this.vouches(fd, id, path)
+    if (this.#policy === 'off' || native() === undefined) return false
+    const measured = measureVerity(fd, this.algorithm, path)
+    if (measured === 'unsupported') this.#policy = 'off'
+    if (!(measured instanceof ObjectId)) return false
+    this.#compare(fd, id, path)
+    return true
+  }
+
   #compare(fd: number, id: ObjectId, path: string): void {
     const measured = measureVerity(fd, this.algorithm, path)
     if (measured instanceof ObjectId && measured.equals(id)) return
@@ -87,7 +103,7 @@ export class VerityKeeper {
       path,
       expected: id.hex,
       actual: measured instanceof ObjectId ? measured.hex : measured,
-      hint: 'run fsck; storing the same contents again replaces the object',
+      hint: 'import or pull again what it belongs to: then it is replaced',
     })
   }
 }

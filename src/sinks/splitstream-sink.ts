@@ -19,8 +19,12 @@ export interface FinishedSplitstream {
   readonly streamSize: number
   /** Bytes of that in the splitstream itself, and not in objects of their own. */
   readonly inlineSize: number
-  /** Stores it. What it is called in a repository, a transaction says. */
-  store(): Promise<ObjectId>
+  /**
+   * Stores it. What it is called in a repository, a transaction says.
+   *
+   * @param store default: that of the sink
+   */
+  store(store?: ObjectStore): Promise<ObjectId>
 }
 
 /**
@@ -74,7 +78,8 @@ export class SplitstreamSink extends Writable implements Sink<StoredRecord, Fini
     }
     const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     const { streamSize, inlineSize } = this.#machine.totals
-    this.#deferred.resolve({ length, streamSize, inlineSize, store: () => storeChunks(this.#store, chunks, length) })
+    const store = (store = this.#store) => storeChunks(store, chunks, length)
+    this.#deferred.resolve({ length, streamSize, inlineSize, store })
     callback()
   }
 

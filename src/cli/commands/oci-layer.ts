@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { ComposefsError } from '../../errors.ts'
-import { catStream } from '../../oci/cat.ts'
+import type { ObjectId } from '../../fsverity/object-id.ts'
+import { believableStream, catStream } from '../../oci/cat.ts'
 import { importLayer } from '../../oci/layer.ts'
 import { checkDigest, layerStream } from '../../oci/names.ts'
 import type { Repository } from '../../repository/repository.ts'
@@ -25,9 +26,10 @@ export function addOciLayerCommands(oci: Command): void {
         if (flags.dumpfile && flags.json) {
           throw new ComposefsError('ERR_ARGUMENT', '--dumpfile and --json exclude each other')
         }
-        const { id } = repository.resolveStream(layerStream(checkDigest(diffId)))
         const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
-        if (flags.json) return printJson(layerFacts(repository, diffId))
+        // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
+        const id = await believableStream(repository, layerStream(checkDigest(diffId)), wanted)
+        if (flags.json) return printJson(layerFacts(repository, diffId, id))
         if (flags.dumpfile) return print(layerDumpfile(repository.readObject(id), wanted))
         return pipeToStdout(catStream(repository, id, wanted), 'a layer')
       }),
@@ -63,8 +65,7 @@ function layerDumpfile(stream: Buffer, wanted: Parameters<typeof readSplitstream
   return Buffer.concat(chunks)
 }
 
-function layerFacts(repository: Repository, diffId: string) {
-  const { id } = repository.resolveStream(layerStream(diffId))
+function layerFacts(repository: Repository, diffId: string, id: ObjectId) {
   const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
   const file = repository.readObject(id)
   const stream = parseSplitstream(file, wanted)

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { imageObjects, readImage } from '../../erofs/index.ts'
-import { catStream } from '../../oci/cat.ts'
+import { believableStream, catStream } from '../../oci/cat.ts'
 import { globals, withRepository } from '../context.ts'
 import { describePaths } from '../describe-paths.ts'
 import { measureFile } from '../measure.ts'
@@ -14,8 +14,9 @@ export function addRepositoryCommands(program: Command): void {
     .argument('<name>', 'the id of a stream (oci-layer-sha256:…) or a ref (refs/NAME)')
     .addHelpText('after', '\nExample:\n  composefs cat oci-layer-sha256:5f70… | sha256sum')
     .action((name: string, _flags, command: Command) =>
-      withRepository(command, (repository) =>
-        pipeToStdout(catStream(repository, repository.resolveStream(name).id), 'a stream'),
+      withRepository(command, async (repository) =>
+        // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
+        pipeToStdout(catStream(repository, await believableStream(repository, name)), 'a stream'),
       ),
     )
 
