@@ -86,7 +86,7 @@ const wrong = (what: string): ComposefsError => new ComposefsError('ERR_ARGUMENT
 
 function report(error: unknown): void {
   note(`composefs-info: ${describeError(error).message}`)
-  if (isUsageError(error)) note(usage)
+  if (isUsageError(error)) for (const line of usage.split('\n')) note(line)
   process.exitCode = 1
 }
 

@@ -3,13 +3,17 @@
  *
  * @packageDocumentation
  */
+
+import { escapeControls } from '../bytes.ts'
 import type { RetryNotice } from '../oci/registry/retry.ts'
-import { binarySize } from './output.ts'
+import { binarySize, fitting } from './output.ts'
 import { layerLine, type PullReport, type ReportedEvent, retryLine, shortDigest } from './pull-lines.ts'
 
 /** Least milliseconds between two drawings. */
 const interval = 100
 const barWidth = 24
+/** What is shorter shows nothing. */
+const minBarWidth = 5
 
 interface ActiveLayer {
   readonly digest: string
@@ -79,7 +83,7 @@ export class LayerBoard implements PullReport {
 
   #above(line: string): void {
     this.#erase()
-    this.#out.write(`${line}\n`)
+    this.#out.write(`${escapeControls(line)}\n`)
     this.#draw(true)
   }
 
@@ -93,27 +97,41 @@ export class LayerBoard implements PullReport {
     if (!now && time - this.#last < interval) return
     this.#last = time
     this.#erase()
-    const lines = [...this.#active].map(
-      ([number, { digest, size, bytes }]) => `layer ${number}: ${shortDigest(digest)} ${bar(bytes, size)}`,
-    )
-    lines.push(this.#summary(time))
-    const width = Math.max(20, (this.#out.columns ?? 80) - 1)
-    this.#out.write(lines.map((line) => `${line.slice(0, width)}\n`).join(''))
+    const { columns } = this.#out
+    const lines = [...this.#active].map(([number, layer]) => fitting(columns, ...layerWays(number, layer)))
+    lines.push(fitting(columns, ...this.#summaryWays(time)))
+    this.#out.write(lines.map((line) => `${escapeControls(line)}\n`).join(''))
     this.#drawn = lines.length
   }
 
-  #summary(time: number): string {
+  #summaryWays(time: number): string[] {
     const onTheWay = [...this.#active.values()].reduce((sum, { bytes }) => sum + bytes, 0)
     const came = this.#done - this.#cached + onTheWay
     const rate = came / Math.max(0.001, (time - this.#start) / 1000)
     const rest = this.#total - this.#done - onTheWay
     const left = rate > 0 && rest > 0 ? `, ${Math.ceil(rest / rate)} s left` : ''
-    return `total ${binarySize(this.#done + onTheWay)} of ${binarySize(this.#total)}, ${binarySize(Math.round(rate))}/s${left}`
+    const sum = `total ${binarySize(this.#done + onTheWay)} of ${binarySize(this.#total)}`
+    const speed = `${binarySize(Math.round(rate))}/s`
+    return [`${sum}, ${speed}${left}`, `${sum}, ${speed}`, sum, `total ${percent(this.#done + onTheWay, this.#total)}`]
   }
 }
 
-function bar(bytes: number, size: number): string {
-  const part = size === 0 ? 1 : bytes / size
-  const filled = Math.round(part * barWidth)
-  return `[${'='.repeat(filled)}${' '.repeat(barWidth - filled)}] ${binarySize(bytes)} of ${binarySize(size)}`
+/** From the most telling to the shortest. */
+function layerWays(number: number, { digest, size, bytes }: ActiveLayer): string[] {
+  const amount = `${binarySize(bytes)} of ${binarySize(size)}`
+  const ways: string[] = []
+  for (const name of [`layer ${number}: ${shortDigest(digest)}`, `layer ${number}:`]) {
+    for (let width = barWidth; width >= minBarWidth; width--) {
+      ways.push(`${name} ${bar(bytes, size, width)} ${amount}`)
+    }
+  }
+  return [...ways, `layer ${number}: ${amount}`, `layer ${number}: ${percent(bytes, size)}`]
+}
+
+const part = (bytes: number, size: number): number => (size === 0 ? 1 : Math.min(1, bytes / size))
+const percent = (bytes: number, size: number): string => `${Math.floor(100 * part(bytes, size))}%`
+
+function bar(bytes: number, size: number, width: number): string {
+  const filled = Math.round(part(bytes, size) * width)
+  return `[${'='.repeat(filled)}${' '.repeat(width - filled)}]`
 }

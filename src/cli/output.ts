@@ -5,6 +5,7 @@
  */
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { escapeControls } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 
 /** What the process ends with if it fails for another reason than wrong usage; a command may say otherwise. */
@@ -15,24 +16,32 @@ export async function print(text: string | Buffer): Promise<void> {
   if (!process.stdout.write(text)) await new Promise((resolve) => process.stdout.once('drain', resolve))
 }
 
-/** Writes one line. */
-export const printLine = (line: string): Promise<void> => print(`${line}\n`)
+/** Writes one line of text; names in it cannot make it two, nor control the terminal. */
+export const printLine = (line: string): Promise<void> => print(`${escapeControls(line)}\n`)
+
+/** JSON in which no string can control the terminal: what JSON itself leaves as it is becomes `\uNNNN`. */
+export function json(value: unknown, indent?: number): string {
+  const code = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return JSON.stringify(value, undefined, indent).replaceAll(/[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu, (c) =>
+    c.split('').map(code).join(''),
+  )
+}
 
 /** Pretty JSON with two spaces, as the reference tools print it. */
-export const printJson = (value: unknown): Promise<void> => print(`${JSON.stringify(value, undefined, 2)}\n`)
+export const printJson = (value: unknown): Promise<void> => print(`${json(value, 2)}\n`)
 
 /** How {@link note} writes: with `--progress=json` all of stderr is lines of JSON. */
 export const notes: { json: boolean } = { json: false }
 
-/** For people who watch; scripts read stdout. */
+/** One line for people who watch; scripts read stdout. */
 export const note = (line: string): void => {
   if (notes.json) noteJson({ type: 'note', text: line })
-  else process.stderr.write(`${line}\n`)
+  else process.stderr.write(`${escapeControls(line)}\n`)
 }
 
 /** The same for programs that watch. */
 export const noteJson = (value: object): void => {
-  process.stderr.write(`${JSON.stringify(value)}\n`)
+  process.stderr.write(`${json(value)}\n`)
 }
 
 /**
@@ -53,8 +62,16 @@ export function assertNoTerminal(what: string): void {
   })
 }
 
+/** The first of several ways to say something that fits into one line of a terminal; the last one is cut. */
+export function fitting(columns: number | undefined, ...ways: readonly string[]): string {
+  // A terminal that was told no size has 0 columns. The last column stays free: some terminals begin a line behind it.
+  const width = Math.max(1, (columns || 80) - 1)
+  return ways.find((way) => way.length <= width) ?? ways.at(-1)!.slice(0, width)
+}
+
 /** A table as cfsctl draws it. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(head: readonly string[], cellsOfRows: readonly (readonly string[])[]): string {
+  const rows = cellsOfRows.map((row) => row.map(escapeControls))
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)) + 2)
   const rule = ([left, line, cross, right]: string): string =>
     `${left}${widths.map((width) => line!.repeat(width)).join(cross)}${right}\n`

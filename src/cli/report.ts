@@ -6,7 +6,7 @@
 import type { ImportEvent } from '../oci/import.ts'
 import type { PublishedImage } from '../oci/publish.ts'
 import type { Repository } from '../repository/repository.ts'
-import { binarySize, note } from './output.ts'
+import { binarySize, fitting, note } from './output.ts'
 
 /** Without a terminal (in the logs of a CI, say) one line tells that something goes on. */
 const quietInterval = 30_000
@@ -81,7 +81,8 @@ export class ImportReport {
     const layer = this.#layer === undefined ? '' : `  layer ${this.#layers}`
     const line = `${binarySize(bytes)}  ${rate}/s${layer}`
     if (this.#terminal) {
-      process.stderr.write(`\r\x1b[K${line}`)
+      const sum = binarySize(bytes)
+      process.stderr.write(`\r\x1b[K${fitting(process.stderr.columns, line, `${sum}${layer}`, sum)}`)
       this.#shown = true
     } else if (now - this.#lastLine >= quietInterval) {
       note(line)

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { escapeControls } from '../../bytes.ts'
 import type { Algorithm } from '../../fsverity/object-id.ts'
 import { diffTrees } from '../../tree/diff.ts'
 import { CauseFinder } from '../../tree/diff-causes.ts'
@@ -8,7 +9,7 @@ import type { Difference } from '../../tree/difference.ts'
 import { differenceJson, differenceLines } from '../describe-differences.ts'
 import { objectAlgorithm } from '../object-algorithm.ts'
 import { type TreeFlags, treeOptions } from '../options.ts'
-import { exitStatus, print } from '../output.ts'
+import { exitStatus, json, print } from '../output.ts'
 import { isDirectory, type NamedTree, readTree, treeArgument } from '../read-tree.ts'
 
 interface DiffFlags extends TreeFlags {
@@ -96,10 +97,11 @@ async function printReport(a: NamedTree, b: NamedTree, { summary }: DiffFlags): 
   if (same) return true
   const count = (n: number): string => n.toLocaleString('en')
   const counted = (n: number, what: string): string => `${count(n)} ${what}${n === 1 ? '' : 's'}`
+  const names = escapeControls(`A (${a.name}) and B (${b.name})`)
   const lines =
     tally.total === 0
-      ? [`the trees of A (${a.name}) and B (${b.name}) are the same, the images are not`]
-      : [`${counted(tally.total, 'difference')} on ${counted(tally.paths, 'path')} of A (${a.name}) and B (${b.name}):`]
+      ? [`the trees of ${names} are the same, the images are not`]
+      : [`${counted(tally.total, 'difference')} on ${counted(tally.paths, 'path')} of ${names}:`]
   for (const line of tally.lines()) lines.push(`  ${count(line.count)} ${line.text}`)
   for (const cause of causes) {
     lines.push(`likely cause: ${cause.text}${cause.count === 0 ? '' : `: ${count(cause.count)} of them`}`)
@@ -109,14 +111,14 @@ async function printReport(a: NamedTree, b: NamedTree, { summary }: DiffFlags): 
 }
 
 async function printJsonReport(a: NamedTree, b: NamedTree): Promise<boolean> {
-  await print(`{"a":${JSON.stringify(a.name)},"b":${JSON.stringify(b.name)},"differences":[`)
+  await print(`{"a":${json(a.name)},"b":${json(b.name)},"differences":[`)
   let separator = '\n'
   const { tally, causes, same } = await compare(a, b, (difference) => {
-    const text = `${separator}${JSON.stringify(differenceJson(difference))}`
+    const text = `${separator}${json(differenceJson(difference))}`
     separator = ',\n'
     return text
   })
   const rest = { same, paths: tally.paths, total: tally.total, summary: tally.lines(), causes }
-  await print(`],${JSON.stringify(rest).slice(1)}\n`)
+  await print(`],${json(rest).slice(1)}\n`)
   return same
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { table } from '../../../src/cli/output.ts'
+import { json, table } from '../../../src/cli/output.ts'
 
 test('a table of several rows is drawn with closed rules', () => {
   expect(
@@ -15,4 +15,11 @@ test('a table of several rows is drawn with closed rules', () => {
       '\n',
     ),
   )
+})
+
+test('what others wrote cannot control the terminal, in tables and in JSON', () => {
+  const name = 'a\x1b[2J\x9b\u202eb\u{e0041}'
+  expect(table(['NAME'], [[name]])).toContain('│ a\\x1b[2J\\xc2\\x9b\\xe2\\x80\\xaeb\\xf3\\xa0\\x81\\x81 │')
+  expect(json({ name }, 2)).toBe('{\n  "name": "a\\u001b[2J\\u009b\\u202eb\\udb40\\udc41"\n}')
+  expect(JSON.parse(json({ name }))).toEqual({ name })
 })
