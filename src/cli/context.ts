@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import type { Command } from 'commander'
 import type { ErofsVersion } from '../erofs/format.ts'
@@ -29,19 +30,35 @@ export interface GlobalOptions {
 /** The global options of the program that a command belongs to. */
 export const globals = (command: Command): GlobalOptions => command.optsWithGlobals<GlobalOptions>()
 
+const userPlace = '.var/lib/composefs'
+const systemPlace = '/sysroot/composefs'
+
+/** Where repositories are that nobody names, as `--help` says it. */
+export const defaultPlaces: Readonly<Record<'user' | 'system' | 'text', string>> = {
+  user: `~/${userPlace}`,
+  system: systemPlace,
+  text: `${systemPlace} for root, ~/${userPlace} for others`,
+}
+
+/** Where the repository is, and whether that was said or is the default. */
+export interface RepositoryPlace {
+  readonly path: string
+  readonly named: boolean
+}
+
 /** Where the repository is: `--repo`, `--user`, `--system`, `COMPOSEFS_REPO`; else by user, as cfsctl has it. */
-export function repositoryPath({ repo, user, system }: GlobalOptions): string {
+export function repositoryPlace({ repo, user, system }: GlobalOptions): RepositoryPlace {
   if ([repo, user, system].filter((option) => option !== undefined).length > 1) {
     throw new ComposefsError('ERR_ARGUMENT', '--repo, --user and --system exclude each other')
   }
   if (repo === false) {
     throw new ComposefsError('ERR_ARGUMENT', 'this command needs a repository; --no-repo is not for it')
   }
-  const own = `${homedir()}/.var/lib/composefs`
-  if (repo !== undefined) return repo
-  if (system) return '/sysroot/composefs'
-  if (user) return own
-  return process.env['COMPOSEFS_REPO'] ?? (process.getuid?.() === 0 ? '/sysroot/composefs' : own)
+  // It comes from a variable that is not set, and would be the current directory.
+  if (repo === '') throw new ComposefsError('ERR_ARGUMENT', 'the path of the repository is empty')
+  const own = `${homedir()}/${userPlace}`
+  const said = repo ?? (system ? systemPlace : user ? own : process.env['COMPOSEFS_REPO'] || undefined)
+  return { path: said ?? (process.getuid?.() === 0 ? systemPlace : own), named: said !== undefined }
 }
 
 /** `--erofs-version`, undefined where it was not given. */
@@ -61,28 +78,29 @@ const loadRepository = async () => (await import('../repository/repository.ts'))
 export function hashWithoutRepository(options: GlobalOptions): Algorithm {
   const { repo, hash } = options
   if (hash !== undefined) return hash
-  return (repo === false ? undefined : readMetadata(repositoryPath(options))?.algorithm) ?? 'sha512'
+  return (repo === false ? undefined : readMetadata(repositoryPlace(options).path)?.algorithm) ?? 'sha512'
 }
 
 /** Opens the repository for one command and closes it afterwards. */
 export async function withRepository<T>(command: Command, use: (repository: Repository) => Promise<T>): Promise<T> {
   const options = globals(command)
-  const Repository = await loadRepository()
-  const repository = await Repository.open(repositoryPath(options), openOptions(options))
-  return closeAfter(checkVerity(repository, options), use)
+  return closeAfter(await openRepository(repositoryPlace(options), options), use)
 }
 
-/** The same, but makes the repository where there is none: with fs-verity if the file system has it. */
+/**
+ * The same, but makes the repository where it was named and there is none: with fs-verity if the file system has it. A
+ * default place is somewhere else than people who forget `--repo` believe, and nobody would look for it there.
+ */
 export async function withNewRepository<T>(command: Command, use: (repository: Repository) => Promise<T>): Promise<T> {
   const options = globals(command)
-  const path = repositoryPath(options)
-  const Repository = await loadRepository()
+  const place = repositoryPlace(options)
+  const { path } = place
   try {
-    const repository = await Repository.open(path, openOptions(options))
-    return closeAfter(checkVerity(repository, options), use)
+    return closeAfter(await openRepository(place, options), use)
   } catch (error) {
-    if (!(error instanceof ComposefsError) || error.code !== 'ERR_REPOSITORY_MISSING') throw error
+    if (!isMissing(error) || !place.named) throw error
   }
+  const Repository = await loadRepository()
   const { hash, requireVerity, insecure } = options
   const version = erofsVersion(options)
   const repository = await Repository.init(path, {
@@ -94,6 +112,24 @@ export async function withNewRepository<T>(command: Command, use: (repository: R
   note(`made a repository ${verity}: ${path}`)
   return closeAfter(repository, use)
 }
+
+async function openRepository({ path, named }: RepositoryPlace, options: GlobalOptions): Promise<Repository> {
+  const Repository = await loadRepository()
+  try {
+    return checkVerity(await Repository.open(path, openOptions(options)), options)
+  } catch (error) {
+    if (named || !isMissing(error)) throw error
+    const near = ['.', './repo'].find((place) => existsSync(`${place}/meta.json`))
+    throw new ComposefsError('ERR_REPOSITORY_MISSING', 'no repository was named, and the default one does not exist', {
+      path,
+      hint: near === undefined ? 'name one with --repo PATH or COMPOSEFS_REPO' : `there is one here: --repo ${near}`,
+      cause: error,
+    })
+  }
+}
+
+const isMissing = (error: unknown): error is ComposefsError =>
+  error instanceof ComposefsError && error.code === 'ERR_REPOSITORY_MISSING'
 
 function openOptions(options: GlobalOptions) {
   const version = erofsVersion(options)

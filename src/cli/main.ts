@@ -5,25 +5,21 @@
  * @packageDocumentation
  */
 import { readFileSync } from 'node:fs'
-import { CommanderError } from 'commander'
-import { exitStatus, note, noteJson, notes } from './output.ts'
-import { makeProgram } from './program.ts'
-import { describeError, isUsageError, run } from './run.ts'
+import { describeError, isUsageError } from './failure.ts'
+import { exitStatus, json, note, noteJson, notes } from './output.ts'
+import { runProgram } from './program.ts'
+import { run } from './run.ts'
 
 /**
  * Reports an error once and sets the exit status: 2 for wrong usage, 130 after Ctrl-C, for everything else 1 or what the
  * command says.
  */
 function report(error: unknown): void {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 2
-    return
-  }
   const { code, message } = describeError(error)
   process.exitCode = isUsageError(error) ? 2 : code === 'ERR_INTERRUPTED' ? 130 : exitStatus.failure
   if (notes.json) noteJson({ type: 'error', code, message })
   else note(`Error: ${message} [${code}]`)
-  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`)
+  if (process.argv.includes('--json')) process.stdout.write(`${json({ error: { code, message } })}\n`)
   // What was begun may wait for somebody else, such as the reader of a pipe.
   if (code === 'ERR_INTERRUPTED') process.exit()
   if (process.env['NODE_DEBUG']?.includes('composefs')) console.error(error)
@@ -33,7 +29,4 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string
 }
 
-await run(async () => {
-  const program = await makeProgram(version, process.argv.slice(2))
-  await program.parseAsync()
-}, report)
+await run(() => runProgram(version, process.argv.slice(2)), report)

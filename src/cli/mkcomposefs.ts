@@ -6,10 +6,11 @@
  */
 import { availableParallelism } from 'node:os'
 import { ComposefsError } from '../errors.ts'
+import { describeError, isUsageError } from './failure.ts'
 import { getoptLong } from './getopt.ts'
 import { assertWritable, treeOfDirectory, treeOfDumpfile, versionRule, writeTree } from './mkfs.ts'
 import { note } from './output.ts'
-import { describeError, isUsageError, run } from './run.ts'
+import { run } from './run.ts'
 
 const takesValue = {
   'digest-store': true,

@@ -39,3 +39,6 @@ export function treeOptionsOf({ xattrs, rootMetadata, implicitParents, bootable 
     ...(bootable !== undefined && { bootable }),
   }
 }
+
+/** For options that may be given again: in commander's own way they would swallow the arguments that follow. */
+export const several = (value: string, before: readonly string[] = []): string[] => [...before, value]

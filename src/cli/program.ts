@@ -3,7 +3,9 @@
  *
  * @packageDocumentation
  */
-import { Command, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
+import { ComposefsError } from '../errors.ts'
+import { defaultPlaces } from './context.ts'
 import { notes } from './output.ts'
 
 type Add = (program: Command) => void
@@ -36,11 +38,13 @@ export async function makeProgram(version: string, args: readonly string[]): Pro
     .description('Verified, deduplicated container and OS images from streams')
     .version(version)
     .exitOverride()
+    // Errors are thrown, and reported like all others.
+    .configureOutput({ outputError: () => {} })
     .configureHelp({ sortSubcommands: true })
-    .addOption(new Option('--repo <path>', 'the repository; also COMPOSEFS_REPO'))
+    .addOption(new Option('--repo <path>', `the repository; also COMPOSEFS_REPO; default: ${defaultPlaces.text}`))
     .addOption(new Option('--no-repo', 'use no repository, not even to learn its hash'))
-    .addOption(new Option('--user', 'the repository of this user: ~/.var/lib/composefs'))
-    .addOption(new Option('--system', 'the repository of the system: /sysroot/composefs'))
+    .addOption(new Option('--user', `the repository of this user: ${defaultPlaces.user}`))
+    .addOption(new Option('--system', `the repository of the system: ${defaultPlaces.system}`))
     .addOption(new Option('--hash <algorithm>', 'the hash, where no repository decides').choices(['sha256', 'sha512']))
     .addOption(new Option('--require-verity', 'fail unless the repository requires fs-verity'))
     .addOption(new Option('--insecure', 'do not require fs-verity').hideHelp())
@@ -51,12 +55,68 @@ export async function makeProgram(version: string, args: readonly string[]): Pro
     .addOption(new Option('--erofs-version <n>', 'image format 0, 1 or 2 for this call'))
     .addHelpText(
       'after',
-      '\nExample:\n  skopeo copy -q docker://REGISTRY/IMAGE docker-archive:/dev/stdout |\n    composefs --repo ./repo import --name IMAGE',
+      '\nOnly a repository that was named is made; the default one is used where it exists.' +
+        '\n\nExample:\n  skopeo copy -q docker://REGISTRY/IMAGE docker-archive:/dev/stdout |\n    composefs --repo ./repo import --name IMAGE',
     )
-  program.hook('preAction', (_program, command) => {
-    notes.json = command.opts()['progress'] === 'json'
-  })
-  const named = files.filter(({ names }) => names.some((name) => args.includes(name)))
+  const name = firstOperand(args)
+  const named = files.filter(({ names }) => name !== undefined && names.includes(name))
   for (const add of await Promise.all((named.length > 0 ? named : files).map(({ load }) => load()))) add(program)
   return program
+}
+
+/** Undefined where it stands behind an option that the program does not have. */
+function firstOperand(args: readonly string[]): string | undefined {
+  const valued = new Set(['--repo', '--hash', '--erofs-version'])
+  const bare = new Set(['--no-repo', '--user', '--system', '--require-verity', '--insecure', '--no-upgrade'])
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!
+    if (!arg.startsWith('-')) return arg
+    if (valued.has(arg)) i++
+    else if (!bare.has(arg) && !valued.has(arg.split('=')[0]!)) return undefined
+  }
+  return undefined
+}
+
+/**
+ * Does what a command line says.
+ *
+ * @throws {@link ComposefsError} `ERR_ARGUMENT` for wrong usage, and what the commands throw
+ */
+export async function runProgram(version: string, args: readonly string[]): Promise<void> {
+  // Usage errors are known before any option is.
+  notes.json = args.some((arg, i) => arg === '--progress=json' || (arg === '--progress' && args[i + 1] === 'json'))
+  const program = await makeProgram(version, args)
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    // Help and version were asked for, and were printed.
+    if (error.exitCode !== 0) throw usageError(error, await makeProgram(version, []), args)
+  }
+}
+
+/** What commander says, which may have a second line: `(Did you mean import?)`. The program has all commands. */
+function usageError(cause: CommanderError, program: Command, args: readonly string[]): ComposefsError {
+  if (cause.code === 'commander.help') return new ComposefsError('ERR_ARGUMENT', 'say which command', { cause })
+  const [what = '', guess] = cause.message.replace(/^error: /, '').split('\n')
+  const unknown = /^unknown command '(.*)'$/.exec(what)?.[1]
+  const elsewhere = unknown === undefined ? [] : pathsOf(unknown, program)
+  const similar = /^\(Did you mean (.*)\?\)$/.exec(guess ?? '')?.[1]
+  const meant = elsewhere.length > 0 ? elsewhere.join(' or ') : similar
+  const before = unknown === undefined ? args : args.slice(0, args.indexOf(unknown))
+  const usage = `see: ${pathOf(commandOf(program, before))} --help`
+  const hint = meant === undefined ? usage : `did you mean ${meant}? ${usage}`
+  return new ComposefsError('ERR_ARGUMENT', what, { hint, cause })
+}
+
+/** Where there is a command of this name: `composefs oci pull`. */
+const pathsOf = (name: string, command: Command): string[] =>
+  command.commands.flatMap((child) => (child.name() === name ? [pathOf(child)] : pathsOf(name, child)))
+
+const pathOf = (command: Command): string =>
+  command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`
+
+/** The innermost command that arguments name. */
+function commandOf(program: Command, args: readonly string[]): Command {
+  return args.reduce((at, arg) => at.commands.find((child) => child.name() === arg) ?? at, program)
 }

@@ -6,6 +6,7 @@
 import { type Command, Option } from 'commander'
 import { ComposefsError } from '../errors.ts'
 import type { RegistryOptions } from '../oci/registry/registry.ts'
+import { several } from './options.ts'
 import type { ProgressMode } from './pull-report.ts'
 
 /** Their values, as commander gives them. */
@@ -21,11 +22,11 @@ export interface RegistryFlags {
   readonly progress: ProgressMode
 }
 
-/** For options that may be given again: in commander's own way they would swallow the arguments that follow. */
-export const several = (value: string, before: readonly string[] = []): string[] => [...before, value]
-
 /** Adds them to a command. */
 export function addRegistryOptions(command: Command): Command {
+  // For commander the word behind an option whose value may be missing is the value, also where it is the image.
+  const parseOptions = command.parseOptions.bind(command)
+  command.parseOptions = (args) => parseOptions(args.map(withValue))
   return command
     .option('--creds <user:password>', 'credentials for the registry')
     .option('--authfile <file>', 'file with credentials; also REGISTRY_AUTH_FILE; default: those of podman and docker')
@@ -61,10 +62,21 @@ export function registryOptionsOf(flags: RegistryFlags): RegistryOptions & { rea
   }
 }
 
-function flag(option: string, value: string | true): boolean {
-  if (value === true || value === 'true') return true
-  if (value === 'false') return false
-  throw new ComposefsError('ERR_ARGUMENT', `${option} takes true or false, not ${value}`)
+/** Gives `--tls-verify` its value, unless that follows. */
+function withValue(arg: string, i: number, args: readonly string[]): string {
+  const end = args.indexOf('--')
+  const bare = arg === '--tls-verify' && (end < 0 || i < end) && readFlag(args[i + 1]) === undefined
+  return bare ? `${arg}=true` : arg
+}
+
+function readFlag(text: string | undefined): boolean | undefined {
+  return text === 'true' ? true : text === 'false' ? false : undefined
+}
+
+function flag(option: string, text: string | true): boolean {
+  const value = text === true || readFlag(text)
+  if (value !== undefined) return value
+  throw new ComposefsError('ERR_ARGUMENT', `${option} takes true or false, not ${text}`)
 }
 
 function whole(option: string, text: string, least: number): number {

@@ -3,20 +3,7 @@
  *
  * @packageDocumentation
  */
-import { ComposefsError } from '../errors.ts'
 import { note } from './output.ts'
-
-const usageErrors: ReadonlySet<string> = new Set(['ERR_ARGUMENT', 'ERR_DIGEST_SYNTAX'])
-
-/** Code and one line of text for whatever was thrown. */
-export function describeError(error: unknown): { code: string; message: string } {
-  if (error instanceof ComposefsError) return error
-  const { name, message, code } = error as NodeJS.ErrnoException
-  return { code: typeof code === 'string' ? code : name, message: message.split('\n')[0]! }
-}
-
-/** Whether the command line is to blame. */
-export const isUsageError = (error: unknown): boolean => usageErrors.has(describeError(error).code)
 
 /**
  * Runs the work of a program and hands to `report` what goes wrong; it sets the exit status.

@@ -72,7 +72,8 @@ function openDirectory(path: string): number {
   try {
     return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw noRepository(path, error)
+    if (isErrno(error, 'ENOENT')) throw noRepository('there is no composefs repository', path, error)
+    if (isErrno(error, 'ENOTDIR')) throw noRepository('a file is no composefs repository', path, error)
     throw systemError(error, 'read', 'cannot open the repository', path)
   }
 }
@@ -80,7 +81,7 @@ function openDirectory(path: string): number {
 /** What the metadata of a repository would be that has none: V2 was the only image format then. */
 function oldMetadata(root: string, upgrade: boolean): Metadata {
   const object = anyObject(root)
-  if (object === undefined) throw noRepository(root)
+  if (object === undefined) throw noRepository('this directory is no composefs repository', root)
   if (upgrade) return newMetadata(object.algorithm, 2)
   throw new ComposefsError('ERR_REPOSITORY_METADATA', 'the repository has no meta.json', {
     path: root,
@@ -88,8 +89,8 @@ function oldMetadata(root: string, upgrade: boolean): Metadata {
   })
 }
 
-function noRepository(path: string, cause?: unknown): ComposefsError {
-  return new ComposefsError('ERR_REPOSITORY_MISSING', 'there is no composefs repository', {
+function noRepository(what: string, path: string, cause?: unknown): ComposefsError {
+  return new ComposefsError('ERR_REPOSITORY_MISSING', what, {
     path,
     hint: 'make one with init, or name another place with --repo',
     cause,

@@ -7,6 +7,7 @@ import type { ObjectId } from '../../fsverity/object-id.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { isBelow, listing } from '../describe-paths.ts'
+import { several } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import { filterTopLevel, topLevelFilter } from '../top-level.ts'
 
@@ -18,7 +19,7 @@ export function addImageCommands(program: Command): void {
     .command('ls')
     .description('list the paths of an image')
     .argument('<image>', imageArgument)
-    .option('--filter <name...>', 'only these entries of the root directory')
+    .option('--filter <name>', 'only this entry of the root directory; may be given again', several)
     .addHelpText('after', '\nExample:\n  composefs ls image.cfs')
     .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
       const fileSystem = await filteredTree(name, flags, command)
@@ -29,7 +30,7 @@ export function addImageCommands(program: Command): void {
     .command('dump')
     .description('write the dumpfile of an image')
     .argument('<image>', imageArgument)
-    .option('--filter <name...>', 'only these entries of the root directory')
+    .option('--filter <name>', 'only this entry of the root directory; may be given again', several)
     .addHelpText('after', '\nExample:\n  composefs dump image.cfs > image.dump')
     .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
       await print(dumpfileText(await filteredTree(name, flags, command)))

@@ -3,7 +3,7 @@ import { ComposefsError } from '../../errors.ts'
 import type { Algorithm } from '../../fsverity/object-id.ts'
 import { Repository } from '../../repository/repository.ts'
 import { resetMetadata } from '../../repository/reset.ts'
-import { erofsVersion, globals, repositoryPath } from '../context.ts'
+import { erofsVersion, type GlobalOptions, globals, repositoryPlace } from '../context.ts'
 import { printLine } from '../output.ts'
 
 /** `composefs init`: makes a repository. */
@@ -11,14 +11,14 @@ export function addInitCommand(program: Command): void {
   program
     .command('init')
     .description('make a repository')
-    .argument('[path]', 'where; default: what --repo, --user or --system say')
+    .argument('[path]', 'where; otherwise what --repo, --user, --system or COMPOSEFS_REPO say')
     .addOption(new Option('--algorithm <name>', 'fsverity-sha256-12 or fsverity-sha512-12 (default)'))
     .option('--ensure', 'open what is there, whatever its configuration')
     .option('--reset-metadata', 'drop all streams and images first; objects stay')
     .addHelpText('after', '\nExample:\n  composefs init --insecure --erofs-version 1 ./repo')
     .action(async (path: string | undefined, flags: InitFlags, command: Command) => {
       const options = globals(command)
-      const where = path ?? repositoryPath(options)
+      const where = path ?? namedPlace(options)
       if (flags.resetMetadata) resetMetadata(where)
       const repository = await open(where, flags, command)
       const { metadata, verityRequired, isNew } = repository
@@ -32,6 +32,14 @@ export function addInitCommand(program: Command): void {
       await printLine(`  algorithm: fsverity-${metadata.algorithm}-12`)
       await printLine(`  verity:    ${verityRequired ? 'required' : 'not required (insecure)'}`)
     })
+}
+
+function namedPlace(options: GlobalOptions): string {
+  const { path, named } = repositoryPlace(options)
+  if (named) return path
+  throw new ComposefsError('ERR_ARGUMENT', 'say where the repository goes', {
+    hint: `init PATH, or --system or --user for the default place (here ${path})`,
+  })
 }
 
 interface InitFlags {

@@ -3,9 +3,10 @@ import { push } from '../../oci/destinations.ts'
 import type { PushCompression } from '../../oci/push-manifest.ts'
 import { withRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
+import { several } from '../options.ts'
 import { assertNoTerminal, note, printJson, printLine } from '../output.ts'
 import { makePullReport } from '../pull-report.ts'
-import { addRegistryOptions, type RegistryFlags, registryOptionsOf, several } from '../registry-options.ts'
+import { addRegistryOptions, type RegistryFlags, registryOptionsOf } from '../registry-options.ts'
 
 interface PushFlags extends RegistryFlags {
   readonly compression?: PushCompression
