@@ -7,6 +7,7 @@ import { type Command, Option } from 'commander'
 import { ComposefsError } from '../errors.ts'
 import type { RegistryOptions } from '../oci/registry/registry.ts'
 import { several } from './options.ts'
+import { note, noteJson } from './output.ts'
 import type { ProgressMode } from './pull-report.ts'
 
 /** Their values, as commander gives them. */
@@ -49,7 +50,7 @@ export function addRegistryOptions(command: Command): Command {
 
 /** What they mean to the library. @throws {@link ComposefsError} `ERR_ARGUMENT` */
 export function registryOptionsOf(flags: RegistryFlags): RegistryOptions & { readonly parallel?: number } {
-  const { creds, authfile, authRealm, tlsVerify, certDir, retryTimes, parallel, timeout } = flags
+  const { creds, authfile, authRealm, tlsVerify, certDir, retryTimes, parallel, timeout, progress } = flags
   return {
     ...(creds !== undefined && { creds }),
     ...(authfile !== undefined && { authFile: authfile }),
@@ -58,8 +59,16 @@ export function registryOptionsOf(flags: RegistryFlags): RegistryOptions & { rea
     ...(certDir !== undefined && { certDir }),
     ...(retryTimes !== undefined && { retryTimes: whole('--retry-times', retryTimes, 0) }),
     ...(parallel !== undefined && { parallel: whole('--parallel', parallel, 1) }),
+    onWarning: warn(progress),
     ...(timeout !== undefined && { idleTimeout: whole('--timeout', timeout, 1) * 1000 }),
   }
+}
+
+/** Says what goes wrong and does not matter so far, as progress is told. */
+function warn(progress: ProgressMode): (warning: ComposefsError) => void {
+  if (progress === 'none') return () => {}
+  if (progress === 'json') return ({ code, message }) => noteJson({ type: 'warning', code, message })
+  return ({ message }) => note(`warning: ${message}`)
 }
 
 /** Gives `--tls-verify` its value, unless that follows. */

@@ -3,12 +3,13 @@
  *
  * @packageDocumentation
  */
+import { ComposefsError } from '../../errors.ts'
 import { unlessAborted } from '../parallel.ts'
 import { readBounded } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
 import { failure, printable, type Subject, statusFailure } from './failures.ts'
-import { isLoopback, isSameSite } from './hosts.ts'
+import { isLoopback, isPrivate, isSameHost, isSameSite } from './hosts.ts'
 import type { Transport } from './transport.ts'
 
 /** What an {@link Authorizer} acts for. */
@@ -16,14 +17,25 @@ export interface AuthorizerContext {
   readonly transport: Transport
   /** Host and port of the registry. */
   readonly host: string
+  /** How it is reached: `https://HOST`. */
+  readonly origin: () => string
   /** `repository:library/fedora:pull` */
   readonly scopes: readonly string[]
   readonly credentials: Credentials | undefined
+  /** Why there are none, where a program that may have some does not work. */
+  readonly problem: ComposefsError | undefined
   /** Hosts of token servers that may have the credentials although they look foreign. */
   readonly trustedRealms: readonly string[]
   /** Ends logging in, for which several requests may wait. */
   readonly signal: AbortSignal
 }
+
+/** What may come of having nothing to show. */
+const refusals: ReadonlySet<string> = new Set([
+  'ERR_REGISTRY_UNAUTHORIZED',
+  'ERR_REGISTRY_FORBIDDEN',
+  'ERR_REGISTRY_NOT_FOUND',
+])
 
 interface Login {
   readonly header: string
@@ -35,6 +47,8 @@ interface Login {
 const maxTokenAnswer = 1024 * 1024
 /** Seconds that a token is good for where nobody says. */
 const defaultLifetime = 60
+/** Seconds after which a new one is fetched whatever the server says. */
+const longestLifetime = 24 * 3600
 
 /** Keeps what shows a registry who we are, and renews it. Requests that run side by side share it. */
 export class Authorizer {
@@ -51,6 +65,31 @@ export class Authorizer {
   get description(): string {
     const { credentials } = this.#context
     return credentials === undefined ? 'anonymous access' : `the credentials of ${credentials.source}`
+  }
+
+  /** Whether there is something to show that was not shown yet. */
+  get holdsBack(): boolean {
+    return this.#context.credentials !== undefined && this.#login === undefined
+  }
+
+  /** Whether a challenge can be met with what we have. */
+  canMeet(challenge: string | string[]): boolean {
+    const offered = parseChallenges(challenge).map(({ scheme }) => scheme)
+    return offered.includes('bearer') || (offered.includes('basic') && this.#context.credentials?.kind === 'password')
+  }
+
+  /** A refusal, with the reason why nothing else could be shown. */
+  explain(error: unknown): unknown {
+    const { problem } = this.#context
+    if (problem === undefined || !(error instanceof ComposefsError) || !refusals.has(error.code)) return error
+    const { code, message, hint = '' } = error
+    return new ComposefsError(code, message.replace(` — ${hint}`, ''), { hint: problem.message, cause: error })
+  }
+
+  /** What a request with this header showed, for messages. */
+  shown(header: string | undefined): string {
+    if (header !== undefined || this.#context.credentials === undefined) return this.description
+    return `anonymous access (it does not ask for ${this.description})`
   }
 
   /** Text of the registry without the secrets that it was told. */
@@ -152,29 +191,41 @@ export class Authorizer {
     return { url, method: 'GET', headers: { accept, authorization: basic(credentials) } } as const
   }
 
-  /** @throws {@link ComposefsError} where a token server is not fit for what it would be told */
+  /** @throws {@link ComposefsError} where a token server is not fit for what it would be told, or to be asked at all */
   #realm(text: string | undefined, subject: Subject): URL {
-    const { host, credentials, trustedRealms, transport } = this.#context
+    const { host, origin, credentials, trustedRealms } = this.#context
     if (text === undefined || !URL.canParse(text)) {
       throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the registry names no token server')
     }
     const url = new URL(text)
-    const trusted = isSameSite(url.host, host) || trustedRealms.includes(url.host)
-    const plain = url.protocol === 'http:' && (isLoopback(url.host) || (!transport.tlsVerify && trusted))
-    const hint = 'the registry, or somebody on the way, may be after your password'
-    if (url.protocol !== 'https:' && !plain) {
-      throw failure('ERR_REGISTRY_PROTOCOL', subject, `the token server ${url.host} is not on https`, { hint })
+    const named = trustedRealms.includes(url.host) || trustedRealms.includes(url.hostname)
+    const near = isSameHost(url.host, host)
+    const hint = `the registry, or somebody on the way, may be after your password or your network; if it is right, pass --auth-realm ${url.host}`
+    // Who came by https is not led away from it, not even on the same host.
+    const plain = origin().startsWith('http:') && (near || named || (isLoopback(url.host) && isLoopback(host)))
+    if (url.protocol !== 'https:' && !(url.protocol === 'http:' && plain)) {
+      const problem = `the token server ${url.host} is not on https`
+      const hint = 'plain HTTP is for the host of a registry that speaks it itself'
+      throw failure('ERR_REGISTRY_PROTOCOL', subject, problem, { hint })
     }
     if (url.username !== '' || url.password !== '') {
       throw failure('ERR_REGISTRY_PROTOCOL', subject, `the address of the token server ${url.host} has a user in it`)
     }
-    if (credentials !== undefined && !trusted) {
+    if (!near && !named && isPrivate(url.host) && !this.#isInside()) {
+      const problem = `the registry sends us to a token server inside a private network: ${url.host}`
+      throw failure('ERR_REGISTRY_PROTOCOL', subject, problem, { hint })
+    }
+    if (credentials !== undefined && !named && !isSameSite(url.host, host)) {
       const problem = `the registry wants ${this.description} to be sent to another site: ${url.host}`
-      throw failure('ERR_REGISTRY_UNAUTHORIZED', subject, problem, {
-        hint: `${hint}; if it is right, pass --auth-realm ${url.host}`,
-      })
+      throw failure('ERR_REGISTRY_UNAUTHORIZED', subject, problem, { hint })
     }
     return url
+  }
+
+  /** Whether the registry itself is in a private network, as far as we know. */
+  #isInside(): boolean {
+    const { host, transport } = this.#context
+    return isPrivate(host) || (transport.peer !== undefined && isPrivate(transport.peer))
   }
 }
 
@@ -185,12 +236,14 @@ function login(body: Buffer, subject: Subject): Login {
   } catch {
     // Said below.
   }
-  const token = answer?.['token'] ?? answer?.['access_token']
+  // Both names are in use, and some servers send both, one of them empty.
+  const token = [answer?.['token'], answer?.['access_token']].find((text) => text != null && text !== '')
   if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
-    throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the token server sends no token')
+    const hint = 'something else than a token server answers, or it wants another login'
+    throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the token server sends no token', { hint })
   }
-  const lifetime = answer?.['expires_in']
-  const lasts = typeof lifetime === 'number' && lifetime > 0 ? lifetime : defaultLifetime
+  const lifetime = Number(answer?.['expires_in'])
+  const lasts = lifetime > 0 ? Math.min(lifetime, longestLifetime) : defaultLifetime
   // Before its end, for the way to the registry takes time as well.
   return { header: `Bearer ${token}`, renewAt: performance.now() + lasts * 900 }
 }

@@ -5,11 +5,14 @@
  */
 import { execFile } from 'node:child_process'
 import { ComposefsError } from '../../errors.ts'
-import type { Credentials } from './credentials.ts'
+import type { Credentials, HelperPatience } from './credentials.ts'
 import { printable } from './failures.ts'
 
 /** Milliseconds; a helper may ask the user to open the key ring. */
-const patience = 60_000
+const defaultTimeout = 60_000
+/** What helpers say, on either output, where they know nothing about a server. */
+const unknown =
+  /credentials not found|no credentials|not found in (?:the )?(?:native )?key ?(?:chain|ring)|item could not be found/i
 
 /**
  * Asks a helper.
@@ -22,7 +25,7 @@ export async function askHelper(
   name: string,
   server: string,
   file: string,
-  signal?: AbortSignal,
+  patience: HelperPatience = {},
 ): Promise<Credentials | undefined> {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name)) {
     throw new ComposefsError('ERR_REGISTRY_CREDENTIALS', `not the name of a credential helper: ${printable(name)}`, {
@@ -30,11 +33,12 @@ export async function askHelper(
     })
   }
   const program = `docker-credential-${name}`
-  const output = await run(program, server, file, signal)
+  const output = await run(program, server, file, patience)
   if (output === undefined) return undefined
   try {
     const { Username: username, Secret: secret } = JSON.parse(output) as Record<string, unknown>
     if (typeof username === 'string' && typeof secret === 'string') {
+      if (secret === '') return undefined
       const source = `${program} (${server})`
       if (username === '<token>') return { kind: 'identity-token', token: secret, source }
       return { kind: 'password', username, password: secret, source }
@@ -45,25 +49,40 @@ export async function askHelper(
   throw unusable(program, 'it answers with something else than credentials', file)
 }
 
-function run(program: string, server: string, file: string, signal?: AbortSignal): Promise<string | undefined> {
+function run(
+  program: string,
+  server: string,
+  file: string,
+  { timeout = defaultTimeout, signal }: HelperPatience,
+): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const options = {
-      timeout: patience,
+      timeout,
       killSignal: 'SIGKILL' as const,
       maxBuffer: 1024 * 1024,
       ...(signal !== undefined && { signal }),
     }
-    const child = execFile(program, ['get'], options, (error, stdout) => {
+    const child = execFile(program, ['get'], options, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout)
       if (signal?.aborted) return reject(signal.reason)
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return reject(unusable(program, 'not found', file))
-      // Helpers say this on stdout; it is not a failure.
-      if (/not found/i.test(stdout)) return resolve(undefined)
-      reject(unusable(program, error.killed === true ? 'it does not answer' : printable(stdout), file))
+      // For execFile also what runs but exits has a code: a number.
+      if (error.killed !== true && typeof error.code === 'string') {
+        return reject(unusable(program, startFailure(error.code), file))
+      }
+      // It is not a failure.
+      if (unknown.test(stdout) || unknown.test(stderr)) return resolve(undefined)
+      const says = printable(stdout) || printable(stderr)
+      const ended = says === '' ? `it ends with ${error.code ?? error.signal}` : `it says: ${says}`
+      reject(unusable(program, error.killed === true ? 'it does not answer' : ended, file))
     })
     child.stdin!.on('error', () => {})
     child.stdin!.end(`${server}\n`)
   })
+}
+
+function startFailure(code: string): string {
+  if (code === 'ENOENT') return 'not found'
+  return code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER' ? 'it answers without end' : `it cannot be run (${code})`
 }
 
 function unusable(program: string, why: string, path: string): ComposefsError {

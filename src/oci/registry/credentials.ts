@@ -3,9 +3,10 @@
  *
  * @packageDocumentation
  */
-import { readFileSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ComposefsError } from '../../errors.ts'
 import { isErrno } from '../../native/errno.ts'
 import { askHelper } from './credential-helper.ts'
@@ -29,31 +30,53 @@ export interface CredentialOptions {
   readonly authFile?: string
 }
 
+/** What was found, and what did not work on the way. */
+export interface FoundCredentials {
+  readonly credentials: Credentials | undefined
+  /** A helper that is not there or fails; without credentials public images can be had all the same. */
+  readonly problem: ComposefsError | undefined
+}
+
 /**
  * The credentials for a repository: the most specific entry (`quay.io/team/app`, `quay.io/team`, `quay.io`) of the first
- * file that has one.
+ * file that has one. Keys that are URLs, as Docker once wrote them, count where no other is there.
  *
- * @throws {@link ComposefsError} `ERR_REGISTRY_CREDENTIALS` for a file or helper that does not work, `ERR_ARGUMENT`
+ * @throws {@link ComposefsError} `ERR_REGISTRY_CREDENTIALS` for a file that does not work, and for a helper where
+ * nothing else was found; `ERR_ARGUMENT`
  */
 export async function findCredentials(
   reference: Pick<Reference, 'registry' | 'repository'>,
-  { creds, authFile }: CredentialOptions = {},
+  options: CredentialOptions = {},
   signal?: AbortSignal,
 ): Promise<Credentials | undefined> {
-  if (creds !== undefined) return parseCreds(creds)
+  const { credentials, problem } = await lookUpCredentials(reference, options, { signal })
+  if (credentials === undefined && problem !== undefined) throw problem
+  return credentials
+}
+
+/** How long helpers may take. */
+export interface HelperPatience {
+  readonly timeout?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** As {@link findCredentials}, but a helper that does not work is told and no failure. */
+export async function lookUpCredentials(
+  reference: Pick<Reference, 'registry' | 'repository'>,
+  { creds, authFile }: CredentialOptions,
+  patience: HelperPatience,
+): Promise<FoundCredentials> {
+  if (creds !== undefined) return { credentials: parseCreds(creds), problem: undefined }
   const explicit = authFile ?? process.env['REGISTRY_AUTH_FILE']
-  if (explicit !== undefined && explicit !== '') {
-    const file = readAuthFile(explicit)
-    if (file !== undefined) return fromFile(file, explicit, reference, signal)
-    if (authFile === undefined) return undefined
-    throw new ComposefsError('ERR_REGISTRY_CREDENTIALS', 'there is no such file of credentials', { path: authFile })
+  const only = explicit === undefined || explicit === '' ? undefined : explicit
+  let problem: ComposefsError | undefined
+  for (const path of only === undefined ? standardFiles() : [only]) {
+    const file = await readAuthFile(path, path === authFile, patience.signal)
+    const found = file === undefined ? undefined : await fromFile(file, path, reference, patience)
+    problem ??= found?.problem
+    if (found?.credentials !== undefined) return { ...found, problem }
   }
-  for (const path of standardFiles()) {
-    const file = readAuthFile(path)
-    const found = file === undefined ? undefined : await fromFile(file, path, reference, signal)
-    if (found !== undefined) return found
-  }
-  return undefined
+  return { credentials: undefined, problem }
 }
 
 function parseCreds(creds: string): Credentials {
@@ -77,6 +100,9 @@ function standardFiles(): string[] {
   ]
 }
 
+/** Bytes; it is a list of a few names. */
+const maxAuthFile = 1024 * 1024
+
 type Entry = Readonly<Record<string, unknown>>
 
 interface AuthFile {
@@ -85,15 +111,12 @@ interface AuthFile {
   readonly credsStore: unknown
 }
 
-function readAuthFile(path: string): AuthFile | undefined {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR') || isErrno(error, 'EACCES')) return undefined
-    throw unusable(path, 'it cannot be read', error)
-  }
-  if (text.trim() === '') return undefined
+/** Undefined where there is none. */
+async function readAuthFile(path: string, required: boolean, signal?: AbortSignal): Promise<AuthFile | undefined> {
+  const text = await readSmall(path, required, signal)
+  if (text === undefined) return undefined
+  // Like /dev/null, which is there to say that nobody logs in.
+  if (text.trim() === '') return { auths: {}, credHelpers: {}, credsStore: undefined }
   try {
     const json = JSON.parse(text) as Record<string, unknown>
     const object = (value: unknown) =>
@@ -107,31 +130,100 @@ function readAuthFile(path: string): AuthFile | undefined {
   }
 }
 
+/** A file or a pipe that somebody writes to; neither a device without end nor a pipe without writer is waited for. */
+async function readSmall(path: string, required: boolean, signal?: AbortSignal): Promise<string | undefined> {
+  let fd: number | undefined
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const bytes = Buffer.alloc(maxAuthFile + 1)
+    for (let length = 0; length <= maxAuthFile; ) {
+      let count: number
+      try {
+        count = readSync(fd, bytes, length, bytes.length - length, null)
+      } catch (error) {
+        if (!isErrno(error, 'EAGAIN')) throw error
+        await sleep(10, undefined, { signal })
+        continue
+      }
+      if (count === 0) return bytes.toString('utf8', 0, length)
+      length += count
+    }
+  } catch (error) {
+    signal?.throwIfAborted()
+    const gone = isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')
+    if (!required && (gone || isErrno(error, 'EACCES'))) return undefined
+    if (!gone) throw unusable(path, 'it cannot be read', error)
+    const hint = 'to use none pass /dev/null'
+    throw new ComposefsError('ERR_REGISTRY_CREDENTIALS', 'there is no such file of credentials', { path, hint })
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+  throw unusable(path, `it is larger than ${maxAuthFile} bytes`)
+}
+
 async function fromFile(
   { auths, credHelpers, credsStore }: AuthFile,
   path: string,
   { registry, repository }: Pick<Reference, 'registry' | 'repository'>,
-  signal: AbortSignal | undefined,
-): Promise<Credentials | undefined> {
-  const helper = credHelpers[registry]
-  if (typeof helper === 'string') return askHelper(helper, registry, path, signal)
-  const entries = new Map(Object.entries(auths).map(([key, entry]) => [normalKey(key), entry]))
-  for (let key = `${registry}/${repository}`; ; key = key.slice(0, key.lastIndexOf('/'))) {
-    const entry = entries.get(key)
-    const found = entry == null ? undefined : fromEntry(entry, `${path} (${printable(key)})`, path)
-    if (found !== undefined) return found
-    if (!key.includes('/')) break
+  patience: HelperPatience,
+): Promise<FoundCredentials> {
+  let problem: ComposefsError | undefined
+  const ask = async (helper: unknown, server: string): Promise<Credentials | undefined> => {
+    if (typeof helper !== 'string' || helper === '') return undefined
+    try {
+      return await askHelper(helper, server, path, patience)
+    } catch (error) {
+      patience.signal?.throwIfAborted()
+      if (!(error instanceof ComposefsError)) throw error
+      problem ??= error
+      return undefined
+    }
   }
-  if (typeof credsStore !== 'string' || credsStore === '') return undefined
+  const [named] = keysFor(Object.keys(credHelpers), registry)
+  let credentials = named === undefined ? undefined : await ask(credHelpers[named], named)
+  for (const key of keysFor(Object.keys(auths), registry, repository)) {
+    const entry = auths[key]
+    credentials ??= entry == null ? undefined : fromEntry(entry, `${path} (${printable(key)})`, path)
+  }
   const server = registry === 'docker.io' ? 'https://index.docker.io/v1/' : registry
-  return askHelper(credsStore, server, path, signal)
+  // The helper of a host stands in for the common one.
+  if (named === undefined) credentials ??= await ask(credsStore, server)
+  return { credentials, problem }
 }
 
-/** Docker once wrote URLs. Only there does a path not name a namespace. */
-function normalKey(key: string): string {
-  const url = /^https?:\/\/([^/]+)/.exec(key)
-  const name = url === null ? key.replace(/\/+$/, '') : url[1]!
-  return /^(?:index|registry-1)\.docker\.io(?:\/v1)?$/.test(name) ? 'docker.io' : name
+/** The keys that are for a repository, the best first. */
+function keysFor(keys: readonly string[], registry: string, repository?: string): string[] {
+  const ranked = keys.map((key) => ({ key, rank: rankOf(key, registry, repository) }))
+  return ranked
+    .filter(({ rank }) => rank > 0)
+    .sort((a, b) => b.rank - a.rank)
+    .map(({ key }) => key)
+}
+
+/**
+ * How well a key fits: exact ones before all others, those of a namespace before those of their host, as in
+ * containers-auth.json(5); then those that `docker login` writes or once wrote. 0 where it is for something else.
+ */
+function rankOf(key: string, registry: string, repository?: string): number {
+  const exact = key.replace(/\/+$/, '')
+  if (repository !== undefined && `${registry}/${repository}/`.startsWith(`${exact}/`)) return 100 + exact.length
+  if (exact === registry) return 100
+  const [, scheme, host, path] = /^(https?:\/\/)?([^/]+)(.*)$/.exec(key) ?? []
+  // The port of https need not be named.
+  if (host === undefined || (dockerName(host) !== registry && host !== `${registry}:443`)) return 0
+  // What docker login keeps beside the password when it logs in by browser; neither is one.
+  if (/(?:access|refresh)-token\/*$/.test(path!)) return 0
+  const plain = /^\/*(?:v[12]\/*)?$/.test(path!)
+  // A path is a namespace where there is no scheme.
+  if (scheme === undefined && !plain) return 0
+  return (
+    (plain ? 20 : 10) + (host === registry ? 4 : 0) + (scheme === 'http://' ? 0 : 2) + (scheme === undefined ? 1 : 0)
+  )
+}
+
+/** Docker's own registry goes by several names. */
+function dockerName(host: string): string {
+  return host === 'index.docker.io' || host === 'registry-1.docker.io' ? 'docker.io' : host
 }
 
 function fromEntry(entry: Entry, source: string, path: string): Credentials | undefined {

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import type { ComposefsError } from '../../errors.ts'
 import { unlessAborted } from '../parallel.ts'
 import { Authorizer } from './auth.ts'
 import { discard, readExcerpt } from './body.ts'
@@ -19,6 +20,8 @@ export interface EndpointOptions extends TransportOptions, RetryOptions {
   /** `library/fedora` */
   readonly repository: string
   readonly credentials: Credentials | undefined
+  /** Why there are none, where a program that may have some does not work. */
+  readonly credentialProblem?: ComposefsError | undefined
   readonly trustedRealms: readonly string[]
   /** What is to be done there. Default: `repository:NAME:pull`. */
   readonly scopes?: readonly string[] | undefined
@@ -43,6 +46,8 @@ export interface Answer {
 }
 
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+/** What strangers may be told of something that is there. */
+const hiding: ReadonlySet<number> = new Set([401, 403, 404])
 const maxRedirects = 8
 /** One to log in, one for a token that ran out on the way. */
 const maxLogins = 2
@@ -56,16 +61,23 @@ export class Endpoint {
   /** For what several requests wait for, whichever of them is given up. */
   readonly #closing = new AbortController()
   #origin: Promise<string> | undefined
+  /** How the registry is reached, as soon as it is known. */
+  #reached: string
+  /** What the registry asks of those who knock at its door. */
+  #front: Promise<string | string[] | undefined> | undefined
 
   constructor(options: EndpointOptions) {
     const { host, repository, credentials, trustedRealms, scopes = [`repository:${repository}:pull`] } = options
     this.host = host
     this.repository = repository
     this.#options = options
+    this.#reached = `https://${host}`
     this.transport = new Transport(host, options)
     const { transport } = this
     this.authorizer = new Authorizer({
       ...{ transport, host, scopes, credentials, trustedRealms },
+      origin: () => this.#reached,
+      problem: options.credentialProblem,
       signal: this.#closing.signal,
     })
   }
@@ -76,7 +88,10 @@ export class Endpoint {
 
   /** The address of something below `/v2/NAME/`. */
   async url(path: string, signal: AbortSignal, subject: Subject): Promise<URL> {
-    this.#origin ??= this.#findOrigin(this.#closing.signal, subject)
+    this.#origin ??= this.#findOrigin(this.#closing.signal, subject).then((origin) => {
+      this.#reached = origin
+      return origin
+    })
     this.#origin.catch(() => {
       this.#origin = undefined
     })
@@ -89,21 +104,66 @@ export class Endpoint {
    * @throws `Retryable`, or a ComposefsError with one of the codes `ERR_REGISTRY_*`; an `AbortError`
    */
   async send(url: URL, request: EndpointRequest): Promise<Answer> {
-    const { signal, subject } = request
+    try {
+      return await this.#send(url, request)
+    } catch (error) {
+      throw this.authorizer.explain(error)
+    }
+  }
+
+  async #send(url: URL, request: EndpointRequest): Promise<Answer> {
+    const { signal, subject, allow = [] } = request
     // Uploads may go on elsewhere, and who is there has its own ways to know us.
     const own = url.origin === new URL((await this.#origin) ?? url).origin
     for (let logins = 0; ; logins++) {
       const header = own ? await this.authorizer.header(signal, subject) : undefined
       const answer = await this.#follow(url, request, header)
-      const { statusCode, headers } = answer.response
-      if ((statusCode >= 200 && statusCode < 300) || request.allow?.includes(statusCode) === true) return answer
-      const body = await readExcerpt(answer.response, this.transport.idleTimeout, subject)
+      const { response } = answer
       const ours = own && answer.url.origin === url.origin
-      if (statusCode === 401 && ours && logins < maxLogins) {
-        if (await this.authorizer.challenged(headers['www-authenticate'], header, signal, subject)) continue
-      }
-      const used = ours ? this.authorizer.description : `what the registry handed over to ${answer.url.host}`
+      if (ours && logins < maxLogins && (await this.#loggedIn(response, header, request))) continue
+      const { statusCode, headers } = response
+      if ((statusCode >= 200 && statusCode < 300) || allow.includes(statusCode)) return answer
+      const body = await readExcerpt(response, this.transport.idleTimeout, subject)
+      const used = ours ? this.authorizer.shown(header) : `what the registry handed over to ${answer.url.host}`
       throw statusFailure(statusCode, headers, body, subject, used, (text) => this.authorizer.redact(text))
+    }
+  }
+
+  /** Logs in where an answer asks for it, or may hide something from strangers. @returns whether to ask again */
+  async #loggedIn(response: Response, used: string | undefined, request: EndpointRequest): Promise<boolean> {
+    const { statusCode, headers } = response
+    const { signal, subject, allow = [] } = request
+    const asked = headers['www-authenticate']
+    if (statusCode === 401 && (asked !== undefined || used !== undefined)) {
+      discard(response)
+      return this.authorizer.challenged(asked, used, signal, subject)
+    }
+    if (!hiding.has(statusCode) || used !== undefined) return false
+    if (allow.includes(statusCode) && !this.authorizer.holdsBack) return false
+    this.#front ??= this.#knock(this.#closing.signal, subject)
+    const challenge = await unlessAborted(signal, this.#front)
+    if (challenge === undefined || !this.authorizer.canMeet(challenge)) return false
+    try {
+      const again = await this.authorizer.challenged(challenge, used, signal, subject)
+      if (again) discard(response)
+      return again
+    } catch (error) {
+      signal.throwIfAborted()
+      // Strangers were refused already.
+      if (this.authorizer.holdsBack) throw error
+      return false
+    }
+  }
+
+  /** Some registries say only at their door that they want a login, and know nothing before. */
+  async #knock(signal: AbortSignal, subject: Subject): Promise<string | string[] | undefined> {
+    const url = new URL('/v2/', this.#reached)
+    try {
+      const response = await this.transport.send(url, { method: 'GET', headers: {}, signal, subject })
+      discard(response)
+      return response.statusCode === 401 ? response.headers['www-authenticate'] : undefined
+    } catch {
+      return undefined
     }
   }
 

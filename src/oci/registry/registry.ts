@@ -10,7 +10,7 @@ import { sha256 } from '../names.ts'
 import type { BlobDescriptor, ImageSource, SourceManifest } from '../source.ts'
 import { BlobStream } from './blob-stream.ts'
 import { discard, readBounded } from './body.ts'
-import { type CredentialOptions, findCredentials } from './credentials.ts'
+import { type CredentialOptions, lookUpCredentials } from './credentials.ts'
 import { type Answer, Endpoint, type EndpointRequest } from './endpoint.ts'
 import { failure, type Subject } from './failures.ts'
 import { type Place, placesOf } from './places.ts'
@@ -29,6 +29,8 @@ export interface RegistryOptions extends TransportOptions, RetryOptions, Credent
   /** The `registries.conf` to use. Default: that of the user or system, see {@link readRegistriesConfig}. */
   readonly registriesConfig?: RegistriesConfig
   readonly onRetry?: (notice: RetryNotice) => void
+  /** Hears of what does not work and is not needed so far: a credential helper. */
+  readonly onWarning?: (warning: ComposefsError) => void
   readonly signal?: AbortSignal
 }
 
@@ -293,11 +295,15 @@ export async function openPlace(
     ...(place.own && creds !== undefined && { creds }),
     ...(authFile !== undefined && { authFile }),
   }
+  const { signal, idleTimeout: timeout, onWarning } = options
+  const { credentials, problem } = await lookUpCredentials(place, lookIn, { signal, timeout })
+  if (problem !== undefined) onWarning?.(problem)
   return new Endpoint({
     ...options,
     host: registryHost(place),
     repository: place.repository,
-    credentials: await findCredentials(place, lookIn, options.signal),
+    credentials,
+    credentialProblem: credentials === undefined ? problem : undefined,
     tlsVerify,
     trustedRealms,
     // There are others to ask.

@@ -41,6 +41,8 @@ export type Response = Dispatcher.ResponseData
 export class Transport {
   readonly tlsVerify: boolean
   readonly idleTimeout: number
+  /** The address of the registry, where we are connected to it directly. */
+  peer: string | undefined
   readonly #host: string
   readonly #options: TransportOptions
   /** Our own certificate is for the registry alone, not for those that it sends us to. */

@@ -1,7 +1,9 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { findCredentials, parseReference } from '../../../../src/oci/index.ts'
+import { lookUpCredentials } from '../../../../src/oci/registry/credentials.ts'
 import { temporaryDirectory } from '../../../support/temporary-directory.ts'
 
 let home = ''
@@ -96,6 +98,118 @@ describe('findCredentials', () => {
     },
   )
 
+  const host = 'r.io:5000'
+  const [good, bad] = [auth('good:1'), auth('stale:0')]
+  test.each<[string, [string, object][]]>([
+    [
+      'the exact key before a URL',
+      [
+        [host, good],
+        [`https://${host}/v1/`, bad],
+      ],
+    ],
+    [
+      'wherever it stands',
+      [
+        [`http://${host}`, bad],
+        [host, good],
+      ],
+    ],
+    [
+      'a URL before the tokens of a login by browser',
+      [
+        [`https://${host}/v1/`, good],
+        [`https://${host}/v1/access-token`, bad],
+        [`https://${host}/v1/refresh-token`, bad],
+      ],
+    ],
+    [
+      'https before http',
+      [
+        [`http://${host}`, bad],
+        [`https://${host}`, good],
+      ],
+    ],
+    [
+      'a namespace before its host',
+      [
+        [host, bad],
+        [`${host}/team`, good],
+        [`${host}/other`, bad],
+      ],
+    ],
+    [
+      'a URL where the exact key says nothing',
+      [
+        [host, {}],
+        [`https://${host}/v2/`, good],
+      ],
+    ],
+    ['a host with a slash', [[`${host}/`, good]]],
+    [
+      'a host with the path of an API',
+      [
+        [`${host}/v1/`, good],
+        [`${host}/v1/refresh-token`, bad],
+      ],
+    ],
+    [
+      'the whole name',
+      [
+        [`${host}/team/app`, good],
+        [`${host}/team`, bad],
+        [host, bad],
+      ],
+    ],
+  ])('%s', async (_what, entries) => {
+    write('.docker/config.json', { auths: Object.fromEntries(entries) })
+    expect(await user(`${host}/team/app`)).toBe('good:1')
+  })
+
+  test.each([`https://${host}/v1/access-token`, `https://${host}/v1/refresh-token/`, `${host}/v2/team`, `x${host}`])(
+    'no key: %s',
+    async (key) => {
+      write('.docker/config.json', { auths: { [key]: bad } })
+      expect(await user(`${host}/team/app`)).toBeUndefined()
+    },
+  )
+
+  test('the port of https need not be named in a key', async () => {
+    write('.docker/config.json', { auths: { 'quay.io:443': good, 'https://b.io:443/v1/': good, 'c.io:80': bad } })
+    expect([await user('quay.io/a'), await user('b.io/a'), await user('c.io/a')]).toEqual([
+      'good:1',
+      'good:1',
+      undefined,
+    ])
+  })
+
+  test.each(['/dev/null', 'an empty file', 'a pipe'])('%s as the only file', async (what) => {
+    write('.docker/config.json', { auths: { 'quay.io': bad } })
+    if (what !== 'a pipe') {
+      const authFile = what === '/dev/null' ? what : write('empty', '\n')
+      return expect(await user('quay.io/a', { authFile })).toBeUndefined()
+    }
+    const authFile = join(home, 'pipe')
+    execFileSync('mkfifo', [authFile])
+    // Without a writer it says nothing, and is not waited for.
+    expect(await user('quay.io/a', { authFile })).toBeUndefined()
+    const writer = openSync(authFile, 'r+')
+    writeSync(writer, JSON.stringify({ auths: { 'quay.io': good } }))
+    const found = user('quay.io/a', { authFile })
+    await new Promise(setImmediate)
+    const second = openSync(authFile, 'w')
+    closeSync(writer)
+    closeSync(second)
+    expect(await found).toBe('good:1')
+  })
+
+  test('a file without end is refused', async () => {
+    await expect(user('quay.io/a', { authFile: '/dev/zero' })).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_CREDENTIALS',
+      message: expect.stringContaining('larger than'),
+    })
+  })
+
   test('the forms of an entry', async () => {
     write('.docker/config.json', {
       auths: {
@@ -125,6 +239,43 @@ describe('findCredentials', () => {
     expect(await user('c.io:5000/a')).toBe('c.io:5000')
     expect(await user('fedora')).toBe('https://index.docker.io/v1/')
     expect(await user('n.io/a')).toBeUndefined()
+  })
+
+  test('a helper that does not work leaves what others have', async () => {
+    helper('broken', 'echo "hunter2{"')
+    helper('torn', 'exit 3')
+    helper('missing-part', 'echo "pass: command not found" >&2; exit 127')
+    const lookUp = (content: object, timeout = 5000) => {
+      write('.config/containers/auth.json', content)
+      return lookUpCredentials(parseReference('quay.io/a'), {}, { timeout })
+    }
+    write('.docker/config.json', { auths: { 'quay.io': auth('c:3') } })
+    const found = await lookUp({ credHelpers: { 'quay.io': 'absent' } })
+    expect(found.credentials).toMatchObject({ username: 'c' })
+    expect(found.problem?.message).toContain('docker-credential-absent does not work: not found')
+    write('.docker/config.json', {})
+    for (const [name, says] of [
+      ['broken', 'something else than credentials'],
+      ['torn', 'it ends with 3'],
+      ['missing-part', 'command not found'],
+    ]) {
+      const { credentials, problem } = await lookUp({ credsStore: name })
+      expect([credentials, problem?.message]).toEqual([undefined, expect.stringContaining(says!)])
+    }
+    helper('hanging', 'exec sleep 1000')
+    const { problem } = await lookUp({ credsStore: 'hanging' }, 50)
+    expect(problem?.message).toContain('it does not answer')
+  })
+
+  test.each([
+    'echo "credentials not found in native keychain"; exit 1',
+    'echo "credentials not found in native keychain" >&2; exit 1',
+    'echo "The specified item could not be found in the keychain."; exit 1',
+    'echo "{\\"Username\\":\\"\\",\\"Secret\\":\\"\\"}"',
+  ])('a helper that knows nothing: %s', async (script) => {
+    helper('empty', script)
+    write('.docker/config.json', { credsStore: 'empty' })
+    expect(await user('quay.io/a')).toBeUndefined()
   })
 
   test('what does not work says so and tells no secret', async () => {

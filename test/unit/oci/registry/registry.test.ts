@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -164,6 +164,22 @@ describe('tokens', () => {
     expect(server.requests.filter(({ url }) => url!.startsWith('/token'))).toHaveLength(1)
   })
 
+  test.each([
+    { token: '', access_token: 'T' },
+    { token: null, access_token: 'T', expires_in: null },
+    { token: 'T', access_token: '', expires_in: '300' },
+    { access_token: 'T', expires_in: -1 },
+    { token: 'T', access_token: 'other', expires_in: 1e300, issued_at: 'yesterday' },
+  ])('%j is one', async (answer) => {
+    const server: Served = await serve((request, response) => {
+      if (request.url!.startsWith('/token')) return response.end(JSON.stringify(answer))
+      if (request.headers.authorization === 'Bearer T') return sendManifest(response)
+      const bearer = `Bearer realm="http://${server.host}/token"`
+      return response.writeHead(401, { 'www-authenticate': bearer }).end()
+    })
+    expect((await ask(server)).digest).toBe(digestOf(manifest))
+  })
+
   test('that are refused at once lead nowhere', async () => {
     const server = await registry(0)
     await expect(ask(server)).rejects.toMatchObject({
@@ -202,6 +218,73 @@ describe('tokens', () => {
     await expect(ask(server)).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED' })
     expect(other.requests).toEqual([])
     expect((await ask(server, { trustedRealms: [other.host] })).digest).toBe(digestOf(manifest))
+  })
+})
+
+describe('what strangers are not told', () => {
+  /** A registry that says only at its door that it wants a login. */
+  const hiding = async (status: number, challenge = 'Basic realm="r"', knows = 'Basic bWU6aHVudGVyMg==') => {
+    const log: string[] = []
+    const server = createHttpServer((request, response) => {
+      const known = request.headers.authorization === knows
+      log.push(`${request.url} ${known}`)
+      if (request.url!.startsWith('/token')) return response.end('{"token":"T"}')
+      if (known) return sendManifest(response)
+      if (request.url !== '/v2/') return response.writeHead(status).end()
+      return response.writeHead(401, { 'www-authenticate': challenge.replace('HOST', request.headers.host!) }).end()
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close().closeAllConnections())
+    return { log, name: `127.0.0.1:${(server.address() as { port: number }).port}/a/b:x` }
+  }
+
+  test.each([401, 403, 404])('is there for those who log in: %i', async (status) => {
+    const { log, name } = await hiding(status)
+    expect((await (await open(name)).manifest()).digest).toBe(digestOf(manifest))
+    expect(log.slice(-3)).toEqual(['/v2/a/b/manifests/x false', '/v2/ false', '/v2/a/b/manifests/x true'])
+  })
+
+  test('a token for anybody is fetched as well', async () => {
+    const { name } = await hiding(403, 'Bearer realm="http://HOST/token"', 'Bearer T')
+    const { creds: _, ...anonymous } = fast
+    const client = await RegistryClient.open(parseReference(name), { registriesConfig: none, ...anonymous })
+    onTestFinished(() => client.close())
+    expect((await client.manifest()).digest).toBe(digestOf(manifest))
+  })
+
+  test('of strangers it is said that they are', async () => {
+    const { log, name } = await hiding(404)
+    const { creds: _, ...anonymous } = fast
+    const authFile = '/dev/null'
+    const client = await RegistryClient.open(parseReference(name), { registriesConfig: none, ...anonymous, authFile })
+    onTestFinished(() => client.close())
+    await expect(client.manifest()).rejects.toMatchObject({ code: 'ERR_REGISTRY_NOT_FOUND' })
+    expect(await client.head()).toBeUndefined()
+    expect(log.filter((line) => line.startsWith('/v2/ '))).toHaveLength(1)
+  })
+
+  test('credentials that nobody asked for are not said to be refused', async () => {
+    const server = await serve((_request, response) => response.writeHead(403).end())
+    await expect(ask(server)).rejects.toThrow('it does not ask for the credentials of --creds')
+  })
+
+  test('a helper that does not work is named where a login is wanted, and only then', async () => {
+    const authFile = join(temporaryDirectory(), 'auth.json')
+    writeFileSync(authFile, '{"credsStore":"is-not-there"}')
+    const { creds: _, ...anonymous } = fast
+    const warnings: string[] = []
+    const onWarning = ({ message }: Error) => void warnings.push(message)
+    const from = async (server: Served) => {
+      const options = { registriesConfig: none, ...anonymous, authFile, onWarning }
+      const client = await RegistryClient.open(parseReference(`${server.host}/a/b:x`), options)
+      onTestFinished(() => client.close())
+      return client.manifest()
+    }
+    expect((await from(await serve((_request, response) => sendManifest(response)))).digest).toBe(digestOf(manifest))
+    expect(warnings).toEqual([expect.stringContaining('docker-credential-is-not-there does not work')])
+    const closed = await serve((_request, response) => response.writeHead(401, { 'www-authenticate': 'Basic' }).end())
+    const message = expect.stringMatching(/wants a name and a password.* — .*docker-credential-is-not-there/)
+    await expect(from(closed)).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED', message })
   })
 })
 
