@@ -54,7 +54,7 @@ export async function readTree(
     const image = imageOf(repository, name)
     if (image !== undefined) return treeOf(name, image)
     const config = await configOf(repository, name)
-    return { name, fileSystem: imageTree(repository, config, treeOptionsOf(flags)) }
+    return { name, fileSystem: await imageTree(repository, config, treeOptionsOf(flags)) }
   })
   return fromRepository.catch((error: unknown) => {
     throw error instanceof ComposefsError && notHere.has(error.code) ? nothing(name, error) : error

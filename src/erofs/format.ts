@@ -97,3 +97,6 @@ export const maxTargetVersion2 = 1024
 export function roundUp(value: number, alignment: number): number {
   return Math.ceil(value / alignment) * alignment
 }
+
+/** After so many inodes a writer lets others have their turn, if it is time for that. */
+export const pause = 1024

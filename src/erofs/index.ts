@@ -6,4 +6,4 @@
 export type { ErofsVersion } from './format.ts'
 export { imageObjects } from './objects.ts'
 export { type ImageContents, type ReadImageOptions, readImage } from './reader.ts'
-export { imageStream, type WriteImageOptions, writeImage } from './writer.ts'
+export { imageStream, type MakeImageOptions, makeImage, type WriteImageOptions, writeImage } from './writer.ts'

@@ -1,3 +1,4 @@
+import type { Steps } from '../turns.ts'
 import type { ErofsVersion } from './format.ts'
 import type { PlanNode } from './plan.ts'
 import type { Survey } from './survey.ts'
@@ -19,9 +20,9 @@ export interface Rules {
   /** How many pairs of an inode may refer to the shared table; the others are written out. */
   readonly maxSharedPairs: number
   /** Puts the inodes into the order of the image and numbers them. */
-  order(survey: Survey): PlanNode[]
+  order(survey: Survey): Steps<PlanNode[]>
   /** Gives each inode its xattrs, those of overlayfs included, and counts their uses. */
-  dress(nodes: readonly PlanNode[], table: XattrTable): void
+  dress(nodes: readonly PlanNode[], table: XattrTable): Steps<void>
   /** The order in which an inode has its other pairs and those of its contents. */
   join(pairs: readonly XattrPair[], content: readonly XattrPair[]): readonly XattrPair[]
   summarize(nodes: readonly PlanNode[], table: XattrTable): Summary

@@ -3,7 +3,8 @@ import { ComposefsError } from '../errors.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import type { Directory, Leaf } from '../tree/inode.ts'
 import { maxNameLength } from '../tree/path.ts'
-import { fileType } from './format.ts'
+import type { Steps } from '../turns.ts'
+import { fileType, pause } from './format.ts'
 import { PlanNode } from './plan.ts'
 
 /** A tree, read once. */
@@ -22,7 +23,7 @@ export interface Survey {
  * @throws {@link ComposefsError} `ERR_HARDLINK_TARGET` for a directory with two names, `ERR_PATH_INVALID`,
  * `ERR_NAME_TOO_LONG`.
  */
-export function survey(fileSystem: FileSystem, stubs: boolean): Survey {
+export function* survey(fileSystem: FileSystem, stubs: boolean): Steps<Survey> {
   const leaves = new Map<Leaf, PlanNode>()
   const directories = new Map<Directory, PlanNode>()
   const nodes: PlanNode[] = []
@@ -44,6 +45,7 @@ export function survey(fileSystem: FileSystem, stubs: boolean): Survey {
   const path: { node: PlanNode; entries: Directory['entries'] }[] = []
   const root = open(fileSystem.root, undefined, '' as ByteString)
   const stubStat = { ...root.stat, mode: 0o644, xattrs: root.stat.xattrs.filter((name) => name === 'security.selinux') }
+  let met = 0
   let node = root
   let { entries } = fileSystem.root
   for (;;) {
@@ -55,6 +57,7 @@ export function survey(fileSystem: FileSystem, stubs: boolean): Survey {
       ;({ node, entries } = parent)
       continue
     }
+    if (++met % pause === 0) yield
     const name = names[children.length]!
     const inode = entries.get(name)
     if (inode === undefined) {

@@ -2,9 +2,10 @@
  * Version 2, the first format of composefs-rs (spec: erofs-image, section 17.1; rs-0.9, section 1.3).
  */
 import { ComposefsError } from '../errors.ts'
+import type { Steps } from '../turns.ts'
 import { cutDirectory } from './directory-blocks.ts'
 import { countUses, dressContent, InputPairs } from './dress.ts'
-import { blockSize, extendedSize, maxChunkBits, minChunkBits, roundUp, slotSize } from './format.ts'
+import { blockSize, extendedSize, maxChunkBits, minChunkBits, pause, roundUp, slotSize } from './format.ts'
 import type { PlanNode } from './plan.ts'
 import type { Rules, Summary } from './rules.ts'
 import type { Survey } from './survey.ts'
@@ -17,8 +18,9 @@ export const version2: Rules = {
   lustre: true,
   maxSharedPairs: Number.POSITIVE_INFINITY,
 
-  order({ nodes }: Survey): PlanNode[] {
+  *order({ nodes }: Survey): Steps<PlanNode[]> {
     for (let i = 0; i < nodes.length; i++) {
+      if (i % pause === 0) yield
       const node = nodes[i]!
       node.index = i
       if (node.content === undefined) continue
@@ -33,9 +35,12 @@ export const version2: Rules = {
     return nodes
   },
 
-  dress(nodes: readonly PlanNode[], table: XattrTable): void {
+  *dress(nodes: readonly PlanNode[], table: XattrTable): Steps<void> {
     const input = new InputPairs(table)
-    for (const node of nodes) node.pairs = join(input.of(node), dressContent(node, table))
+    for (const node of nodes) {
+      if (node.index % pause === 0) yield
+      node.pairs = join(input.of(node), dressContent(node, table))
+    }
     countUses(nodes)
   },
 

@@ -3,6 +3,7 @@
  */
 import type { ByteString } from '../bytes.ts'
 import type { Leaf } from '../tree/inode.ts'
+import type { Steps } from '../turns.ts'
 import { cutDirectory } from './directory-blocks.ts'
 import { countUses, dressContent, InputPairs, mergePairs } from './dress.ts'
 import {
@@ -14,6 +15,7 @@ import {
   maxChunkBits,
   maxTail,
   minChunkBits,
+  pause,
   roundUp,
   slotSize,
 } from './format.ts'
@@ -65,7 +67,7 @@ export function versions0And1(version: 0 | 1): Rules {
   }
 }
 
-function order(tree: Survey): PlanNode[] {
+function* order(tree: Survey): Steps<PlanNode[]> {
   for (const [leaf, node] of tree.leaves) {
     if (node.links > 1 && leaf.home !== undefined) moveHome(leaf, leaf.home, node, tree)
   }
@@ -73,6 +75,7 @@ function order(tree: Survey): PlanNode[] {
   const nodes = [root]
   root.index = 0
   for (const node of nodes) {
+    if (node.index % pause === 0) yield
     const { children, names } = node
     for (let i = 0; i < children.length; i++) {
       const child = children[i]!
@@ -98,12 +101,13 @@ function moveHome(leaf: Leaf, { parent, name }: Home, node: PlanNode, { director
   node.name = name
 }
 
-function dress(nodes: readonly PlanNode[], table: XattrTable, opaque: boolean): void {
+function* dress(nodes: readonly PlanNode[], table: XattrTable, opaque: boolean): Steps<void> {
   const empty = (name: ByteString): XattrPair => table.stored(name, '')
   const crossed = (name: ByteString): XattrPair => table.stored(name, 'x')
   const input = new InputPairs(table, maxXattrCost)
   const parents = new Set<PlanNode>()
   for (const node of nodes) {
+    if (node.index % pause === 0) yield
     node.pairs = input.of(node)
     if (node.whiteout) {
       parents.add(node.parent)

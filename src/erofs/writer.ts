@@ -5,6 +5,7 @@ import { constants } from 'node:buffer'
 import { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
+import { atOnce, inTurns, type Steps } from '../turns.ts'
 import { checkNode } from './check-node.ts'
 import {
   blockSize,
@@ -17,6 +18,7 @@ import {
   featureCompat,
   header,
   inodesStart,
+  pause,
   roundUp,
   slotSize,
   superblock,
@@ -62,18 +64,47 @@ export interface WriteImageOptions {
  * ```
  */
 export function writeImage(fileSystem: FileSystem, options: WriteImageOptions = {}): Buffer {
+  return atOnce(imageSteps(fileSystem, options))
+}
+
+/** How {@link makeImage} writes an image. */
+export interface MakeImageOptions extends WriteImageOptions {
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * {@link writeImage} that lets others have their turn every 20 milliseconds. The tree must stay as it is meanwhile.
+ *
+ * @throws {@link ComposefsError} as {@link writeImage} does; the reason of `signal`
+ *
+ * @example
+ * ```ts
+ * import { makeImage } from 'composefs-streams/erofs'
+ * import { defaultDirectoryStat, FileSystem } from 'composefs-streams/tree'
+ *
+ * const image = await makeImage(new FileSystem(defaultDirectoryStat), { signal: AbortSignal.timeout(60_000) })
+ * ```
+ */
+export async function makeImage(fileSystem: FileSystem, options: MakeImageOptions = {}): Promise<Buffer> {
+  return inTurns(imageSteps(fileSystem, options), options.signal)
+}
+
+function* imageSteps(fileSystem: FileSystem, options: WriteImageOptions): Steps<Buffer> {
   const { version = 1, raise = true } = options
   if (version !== 0 && version !== 1 && version !== 2) {
     throw new ComposefsError('ERR_EROFS_VERSION', `there is no image format version ${String(version)}`, {
       hint: 'versions are 0, 1 and 2',
     })
   }
-  const tree = survey(fileSystem, version !== 2)
+  const tree = yield* survey(fileSystem, version !== 2)
   const rules = version === 2 ? version2 : versions0And1(version === 0 && raise && hasWhiteout(tree) ? 1 : version)
-  const nodes = rules.order(tree)
-  for (const node of nodes) checkNode(node, version)
+  const nodes = yield* rules.order(tree)
+  for (const node of nodes) {
+    if (node.index % pause === 0) yield
+    checkNode(node, version)
+  }
   const table = new XattrTable(rules.lustre)
-  rules.dress(nodes, table)
+  yield* rules.dress(nodes, table)
   const summary = rules.summarize(nodes, table)
 
   const shared = table.shared().sort((a, b) => rules.compareShared(a, b))
@@ -86,6 +117,7 @@ export function writeImage(fileSystem: FileSystem, options: WriteImageOptions = 
   const xattrs = new XattrArea(rules, table)
   let offset = inodesStart
   for (const node of nodes) {
+    if (node.index % pause === 0) yield
     xattrs.measure(node)
     rules.shape(node, summary)
     node.position = rules.place(node, roundUp(offset, slotSize))
@@ -107,7 +139,10 @@ export function writeImage(fileSystem: FileSystem, options: WriteImageOptions = 
   const { block: sharedBlock, origin } = rules.sharedTable(inodesEnd)
   writeHeaders(view, rules, summary, { root: nodes[0]!, inodes: nodes.length, sharedBlock })
   const writer = new InodeWriter(rules, xattrs, image, view, origin)
-  for (const node of nodes) writer.write(node)
+  for (const node of nodes) {
+    if (node.index % pause === 0) yield
+    writer.write(node)
+  }
   for (const pair of shared) pair.write(image, inodesEnd + pair.offset)
   return image
 }
@@ -125,24 +160,15 @@ export function writeImage(fileSystem: FileSystem, options: WriteImageOptions = 
  * await pipeline(imageStream(new FileSystem(defaultDirectoryStat)), createWriteStream('image.cfs'))
  * ```
  */
-export function imageStream(fileSystem: FileSystem, options: WriteImageOptions = {}): Readable {
-  const chunkSize = 64 * blockSize
-  let image: Buffer | undefined
-  let at = 0
-  return new Readable({
-    highWaterMark: chunkSize,
-    read(): void {
-      try {
-        image ??= writeImage(fileSystem, options)
-      } catch (error) {
-        this.destroy(error as Error)
-        return
-      }
-      const chunk = image.subarray(at, at + chunkSize)
-      at += chunk.length
-      this.push(chunk.length === 0 ? null : chunk)
-    },
-  })
+export function imageStream(fileSystem: FileSystem, options: MakeImageOptions = {}): Readable {
+  return Readable.from(chunks(fileSystem, options), { objectMode: false, highWaterMark: chunkSize })
+}
+
+const chunkSize = 64 * blockSize
+
+async function* chunks(fileSystem: FileSystem, options: MakeImageOptions): AsyncGenerator<Buffer, void, undefined> {
+  const image = await makeImage(fileSystem, options)
+  for (let at = 0; at < image.length; at += chunkSize) yield image.subarray(at, at + chunkSize)
 }
 
 interface Places {

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import type { ErofsVersion } from '../erofs/format.ts'
-import { writeImage } from '../erofs/writer.ts'
+import { makeImage } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
 import { ObjectId } from '../fsverity/object-id.ts'
@@ -20,15 +20,19 @@ export interface BootImage {
 }
 
 /** Stores the boot image of every format of the repository, the default first. Throws as {@link layersToTree} does. */
-export function makeBootImages(
+export async function makeBootImages(
   repository: Repository,
   layers: readonly ObjectId[],
   options: TreeOptions = {},
-): BootImage[] {
-  const { xattrs = 'allowlist-only' } = options
-  const fileSystem = layersToTree(repository, layers, { ...options, bootable: true })
+): Promise<BootImage[]> {
+  const { xattrs = 'allowlist-only', signal } = options
+  const fileSystem = await layersToTree(repository, layers, { ...options, bootable: true })
   const versions = [repository.formats.default, ...repository.formats.extra]
-  return versions.map((version) => ({ id: storeImage(repository, fileSystem, version), version, xattrs }))
+  const images: BootImage[] = []
+  for (const version of versions) {
+    images.push({ id: await storeImage(repository, fileSystem, version, signal), version, xattrs })
+  }
+  return images
 }
 
 /** What a boot image may have been made with by an older program. */
@@ -41,18 +45,18 @@ const searched = { xattrs: ['allowlist-only', 'keep-user-xattrs'], versions: [1,
  * @returns undefined where no combination gives that id
  * @throws {@link ComposefsError} `ERR_DIGEST_SYNTAX`, `ERR_ALGORITHM_MISMATCH`, and as {@link layersToTree} does
  */
-export function findBootImage(
+export async function findBootImage(
   repository: Repository,
   layers: readonly ObjectId[],
   expected: string,
   options: TreeOptions = {},
-): BootImage | undefined {
+): Promise<BootImage | undefined> {
   const wanted = bootImageId(repository, expected)
   const { algorithm } = repository
   for (const xattrs of searched.xattrs) {
-    const fileSystem = layersToTree(repository, layers, { ...options, xattrs, bootable: true })
+    const fileSystem = await layersToTree(repository, layers, { ...options, xattrs, bootable: true })
     for (const version of searched.versions) {
-      const image = writeImage(fileSystem, { version })
+      const image = await makeImage(fileSystem, { version, signal: options.signal })
       if (fsverityDigest(algorithm, image).equals(wanted)) return { id: putImage(repository, image), version, xattrs }
     }
   }

@@ -134,7 +134,11 @@ export async function resolveConfig(repository: Repository, name: string, id?: O
 }
 
 /** The tree of an image: its layers merged, with the rules of OCI images applied. */
-export function imageTree(repository: Repository, config: OpenedConfig, options: TreeOptions = {}): FileSystem {
+export async function imageTree(
+  repository: Repository,
+  config: OpenedConfig,
+  options: TreeOptions = {},
+): Promise<FileSystem> {
   return layersToTree(repository, config.layers, options)
 }
 

@@ -4,7 +4,6 @@
  * @packageDocumentation
  */
 import { setMaxListeners } from 'node:events'
-import { setImmediate } from 'node:timers/promises'
 
 /**
  * Does work on every item, at most `limit` at a time, in their order. The first failure stops the others.
@@ -55,14 +54,4 @@ export async function unlessAborted<T>(signal: AbortSignal | undefined, work: Pr
   } finally {
     signal.removeEventListener('abort', stop)
   }
-}
-
-/**
- * Lets signals and timers have their turn between two pieces of work that take long.
- *
- * @throws the reason of the signal
- */
-export async function takeTurn(signal: AbortSignal | undefined): Promise<void> {
-  await setImmediate()
-  signal?.throwIfAborted()
 }

@@ -9,6 +9,7 @@ import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { Transaction } from '../repository/transaction.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
+import { Turns } from '../turns.ts'
 import { type BootImage, findBootImage, makeBootImages } from './boot.ts'
 import { findDocument, writeDocument } from './document.ts'
 import { mediaTypes, parseConfig, parseManifest } from './manifest.ts'
@@ -23,7 +24,6 @@ import {
   sha256,
   tagRef,
 } from './names.ts'
-import { takeTurn } from './parallel.ts'
 import { layersToTree, storeImage, type TreeOptions } from './tree.ts'
 
 /** An image that is complete but for its publication. */
@@ -44,8 +44,6 @@ export interface PublishOptions extends TreeOptions {
   readonly bootable?: boolean
   /** Instead of that, look for the boot image that has this id (hex), see {@link findBootImage}. */
   readonly expectedDigest?: string
-  /** Heeded between making one image and the next. */
-  readonly signal?: AbortSignal
 }
 
 /** A published image. */
@@ -97,16 +95,12 @@ export async function prepareImage(
   const refs = tags.map((tag) => tagRef(tag))
   const { diffIds } = parseConfig(config)
   const ids = diffIds.map((diffId) => layers.get(diffId) ?? missing(diffId))
-  const fileSystem = layersToTree(repository, ids, { ...options, bootable: false })
+  const fileSystem = await layersToTree(repository, ids, { ...options, bootable: false })
   const versions = [repository.formats.default, ...repository.formats.extra]
   const images = new Map<ErofsVersion, ObjectId>()
-  for (const version of versions) {
-    await takeTurn(signal)
-    images.set(version, storeImage(repository, fileSystem, version))
-  }
-  await takeTurn(signal)
-  const boots = bootImages(repository, ids, options)
-  await takeTurn(signal)
+  for (const version of versions) images.set(version, await storeImage(repository, fileSystem, version, signal))
+  const boots = await bootImages(repository, ids, options)
+  await new Turns(signal).next()
 
   const manifestDigest = sha256(manifest)
   const configDigest = sha256(config)
@@ -140,13 +134,13 @@ function dockerLayers(bytes: Buffer, ids: readonly ObjectId[]): [digest: string,
   return config.mediaType === mediaTypes.config ? [] : layers.map(({ digest }, i) => [digest, ids[i]!])
 }
 
-function bootImages(
+async function bootImages(
   repository: Repository,
   layers: readonly ObjectId[],
   { bootable = false, expectedDigest, ...options }: PublishOptions,
-): BootImage[] {
+): Promise<BootImage[]> {
   if (expectedDigest === undefined) return bootable ? makeBootImages(repository, layers, options) : []
-  const found = findBootImage(repository, layers, expectedDigest, options)
+  const found = await findBootImage(repository, layers, expectedDigest, options)
   return found === undefined ? [] : [found]
 }
 

@@ -4,24 +4,28 @@
  * @packageDocumentation
  */
 import type { ErofsVersion } from '../erofs/format.ts'
-import { writeImage } from '../erofs/writer.ts'
+import { makeImage } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { returnGrownMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { transformForBoot } from '../selinux/boot.ts'
-import { readSplitstreamEntries } from '../streams/splitstream-entries.ts'
+import { SplitstreamEntriesMachine, type StoredEntry } from '../streams/splitstream-entries.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
+import { parseSplitstream } from '../streams/splitstream-reader.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import type { Leaf } from '../tree/inode.ts'
 import { LayerMerger, type MergeOptions } from '../tree/merge.ts'
 import { type TransformOptions, transformForOci } from '../tree/transform.ts'
+import { Turns } from '../turns.ts'
 
 /** How an image is made of layers. */
 export interface TreeOptions extends MergeOptions, TransformOptions {
   /** Make it bootable: `/boot` and `/sysroot` are emptied, all is labelled by its SELinux policy. Default false. */
   readonly bootable?: boolean
+  /** Heeded within 20 milliseconds or so while layers are merged and images made. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -29,31 +33,42 @@ export interface TreeOptions extends MergeOptions, TransformOptions {
  *
  * @param layers the ids of their splitstreams
  * @throws {@link ComposefsError} the codes of reading splitstreams, of `LayerMerger`, of `transformForOci` and of
- * `transformForBoot`; of a layer, the message names it by its number
+ * `transformForBoot`; of a layer, the message names it by its number; the reason of the signal
  */
-export function layersToTree(
+export async function layersToTree(
   repository: Repository,
   layers: readonly ObjectId[],
   options: TreeOptions = {},
-): FileSystem {
+): Promise<FileSystem> {
   const merger = new LayerMerger(options)
+  const add = ({ entry, content }: StoredEntry): void => merger.add(entry, content)
+  const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
+  const turns = new Turns(options.signal)
   // Nothing is kept of a splitstream once its entries are there: one piece of memory serves for all.
   let memory: Buffer | undefined
-  layers.forEach((id, i) => {
+  for (const [i, id] of layers.entries()) {
+    await turns.next()
     merger.beginLayer()
     try {
-      const stream = repository.readObject(id, { memory })
-      if (memory === undefined || stream.length > memory.length) memory = stream
-      const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
-      for (const { entry, content } of readSplitstreamEntries(stream, wanted)) merger.add(entry, content)
+      const file = repository.readObject(id, { memory })
+      if (memory === undefined || file.length > memory.length) memory = file
+      const layer = parseSplitstream(file, wanted)
+      const machine = new SplitstreamEntriesMachine({ streamSize: layer.streamSize })
+      for (const chunk of layer.chunks()) {
+        machine.push(chunk, add)
+        if (turns.over) await turns.next()
+      }
+      machine.finish(add)
       returnGrownMemory()
     } catch (error) {
       throw inLayer(error, i + 1, layers.length)
     }
-  })
+  }
   const { fileSystem } = merger
   transformForOci(fileSystem, options)
+  await turns.next()
   if (options.bootable === true) transformForBoot(fileSystem, { readLeaf: (leaf) => contentsOf(repository, leaf) })
+  await turns.next()
   return fileSystem
 }
 
@@ -63,10 +78,15 @@ function contentsOf(repository: Repository, { content }: Leaf): Buffer {
   throw new TypeError('not a file whose contents are an object')
 }
 
-/** Stores the image of a tree as an object. Nothing names it yet. */
-export function storeImage(repository: Repository, fileSystem: FileSystem, version: ErofsVersion): ObjectId {
+/** Stores the image of a tree as an object. Nothing names it yet. @throws as `makeImage` does; the reason of `signal` */
+export async function storeImage(
+  repository: Repository,
+  fileSystem: FileSystem,
+  version: ErofsVersion,
+  signal?: AbortSignal,
+): Promise<ObjectId> {
   returnGrownMemory()
-  return putImage(repository, writeImage(fileSystem, { version }))
+  return putImage(repository, await makeImage(fileSystem, { version, signal }))
 }
 
 /** Stores an image; one that is there is compared with its id, however large it is. */

@@ -122,7 +122,7 @@ async function importImage(repository: Repository, image: GoldenImage): Promise<
 /** A tree made of the same layers by other rules, or why there is none. */
 async function otherTree(repository: Repository, options: TreeOptions): Promise<FileSystem | string> {
   try {
-    return imageTree(repository, await resolveConfig(repository, name), options)
+    return await imageTree(repository, await resolveConfig(repository, name), options)
   } catch (error) {
     if (error instanceof ComposefsError) return error.code
     throw error
@@ -140,7 +140,7 @@ function describeImage(label: string, image: GoldenImage): void {
     expect(linked).toBe(fsverityDigest(algorithm, writeImage(fileSystem, { version: 1 })).hex)
 
     const { config } = openImage(repository, name)
-    const again = imageTree(repository, await resolveConfig(repository, `@${config!.digest}`))
+    const again = await imageTree(repository, await resolveConfig(repository, `@${config!.digest}`))
     expect(text(again)).toBe(text(fileSystem))
     if (image.images_json !== undefined) {
       expect([...listImages(repository)].map((found) => 'error' in found || snakeCase(found))).toEqual(
@@ -224,8 +224,7 @@ describe.skipIf(!shared.available)('all images', () => {
     const [result] = await importArchive(repository, source)
     expect(result!.imageId.hex).toBe(image.ids!['sha256-V1'])
     expect(result!.diffIds).toEqual(tars.map(digestOf))
-    expect(text(layersToTree(repository, openImage(repository, 'docker.io/library/x:1').config!.layers))).toBe(
-      image.dumpfile,
-    )
+    const { layers } = openImage(repository, 'docker.io/library/x:1').config!
+    expect(text(await layersToTree(repository, layers))).toBe(image.dumpfile)
   })
 })

@@ -76,13 +76,13 @@ const keepUser: TreeOptions = { xattrs: 'keep-user-xattrs' }
 async function ourAnswers(repository: Repository, name: string, image: RandomImage): Promise<Answers> {
   await importArchive(repository, Readable.from([ociArchive(image)]), { name })
   const config = openImage(repository, name).config!
-  const userTree = imageTree(repository, config, keepUser)
+  const userTree = await imageTree(repository, config, keepUser)
   const idOf = (bytes: Buffer) => fsverityDigest(repository.algorithm, bytes).hex
   const answers: Answers = {
     'image-1': linkedImage(config, 1)!.hex,
     'image-2': linkedImage(config, 2)!.hex,
-    dump: dump(repository, name),
-    'user-dump': dump(repository, name, keepUser),
+    dump: await dump(repository, name),
+    'user-dump': await dump(repository, name, keepUser),
     // Version 0 of cfsctl is never raised to 1, other than that of the C tool.
     'user-0': idOf(writeImage(userTree, { version: 0, raise: false })),
     'user-1': idOf(writeImage(userTree, { version: 1 })),
@@ -99,8 +99,8 @@ async function ourAnswers(repository: Repository, name: string, image: RandomIma
   return answers
 }
 
-function dump(repository: Repository, name: string, options?: TreeOptions): string {
-  const tree = imageTree(repository, openImage(repository, name).config!, options)
+async function dump(repository: Repository, name: string, options?: TreeOptions): Promise<string> {
+  const tree = await imageTree(repository, openImage(repository, name).config!, options)
   return dumpfileText(tree).toString('latin1').trimEnd()
 }
 
@@ -160,7 +160,7 @@ class Pair {
         const ours = await ourAnswers(this.ours, name, image)
         expectSame(ours, theirs)
         const { dump: read = '' } = theirs
-        expectSame({ dump: dump(reader, name) }, { dump: read })
+        expectSame({ dump: await dump(reader, name) }, { dump: read })
       } catch (error) {
         const message = error instanceof Error ? error.message : `${error}`
         this.differences.push(`${this.ours.algorithm}, ${keep(name, join(directory, name))}: ${message}`)

@@ -86,7 +86,7 @@ function idsOf(algorithm: Algorithm, tree: FileSystem): string[] {
   return versions.map((version) => fsverityDigest(algorithm, writeImage(tree, { version })).hex)
 }
 
-function treeOf(repository: Repository, xattrs: XattrFilter = 'allowlist-only'): FileSystem {
+function treeOf(repository: Repository, xattrs: XattrFilter = 'allowlist-only'): Promise<FileSystem> {
   return imageTree(repository, openImage(repository, 'image').config!, { xattrs })
 }
 
@@ -125,7 +125,7 @@ describe.skipIf(skip)('a real image', () => {
     const ids = new Map<string, string[]>()
     for (const name of Object.keys(routes)) {
       const repository = await open(algorithm, name)
-      const tree = treeOf(repository)
+      const tree = await treeOf(repository)
       ids.set(name, idsOf(algorithm, tree))
       expect(ids.get(name)![1]).toBe(linkedImage(openImage(repository, 'image').config!, 1)?.hex)
       ids.set(`${name}, by way of its dumpfile`, idsOf(algorithm, readDumpfile(dumpfileText(tree))))
@@ -140,7 +140,7 @@ describe.skipIf(skip)('a real image', () => {
   test.each(algorithms)('has the id of the flattened root as a directory, in every format, %s', async (algorithm) => {
     const tree = await directoryTree(join(directory, 'rootfs'), new DigestStore(algorithm))
     const repository = await open(algorithm, 'docker-archive through a pipe')
-    const layers = treeOf(repository)
+    const layers = await treeOf(repository)
     await repository.close()
     expect([...diffTrees(tree, layers)]).toEqual([])
     expect(idsOf(algorithm, tree)).toEqual(idsOf(algorithm, layers))
@@ -148,7 +148,7 @@ describe.skipIf(skip)('a real image', () => {
 
   test('has the bytes that mkcomposefs makes of the dumpfile', async () => {
     const repository = await open('sha256', 'docker-archive through a pipe')
-    const tree = treeOf(repository)
+    const tree = await treeOf(repository)
     await repository.close()
     const dump = join(directory, 'dump')
     writeFileSync(dump, dumpfileText(tree))
@@ -197,7 +197,7 @@ describe.skipIf(skip)('a real image', () => {
 
   test('passes fsck.erofs in every format', async () => {
     const repository = await open('sha256', 'docker-archive through a pipe')
-    const tree = treeOf(repository)
+    const tree = await treeOf(repository)
     await repository.close()
     for (const version of versions) {
       const path = join(directory, `v${version}.cfs`)
@@ -222,7 +222,7 @@ describe.skipIf(skip)('a real image', () => {
       )
       const checkTree = async (version: ErofsVersion, filter?: XattrFilter, xattrs?: 'user' | 'all') => {
         const path = join(directory, 'mounted.cfs')
-        writeFileSync(path, writeImage(treeOf(repository, filter), { version }))
+        writeFileSync(path, writeImage(await treeOf(repository, filter), { version }))
         await check(path, objects, xattrs)
       }
       await checkTree(0)
@@ -260,7 +260,7 @@ describe.skipIf(skip)('a real image', () => {
         const asked = await cfsctl.run('--erofs-version', `${version}`, 'oci', 'inspect', 'image')
         expect(linkedImage(config!, version)?.hex, `version ${version}`).toBe(JSON.parse(asked).composefs_erofs)
       }
-      expect(dumpfileText(treeOf(ours)).toString('latin1')).toBe(await cfsctl.run('oci', 'dump', 'image'))
+      expect(dumpfileText(await treeOf(ours)).toString('latin1')).toBe(await cfsctl.run('oci', 'dump', 'image'))
       // What cfsctl has is all that we need.
       const theirs = await Repository.open(cfsctl.path)
       await new Layout(changed).importInto(theirs, 'image')

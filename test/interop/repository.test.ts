@@ -70,7 +70,7 @@ async function compare(path: string, images: ReadonlyMap<string, RandomImage>): 
   for (const [name, { tars }] of images) {
     const image = openImage(repository, name)
     const config = image.config!
-    const tree = imageTree(repository, config)
+    const tree = await imageTree(repository, config)
     expect(dumpfileText(tree).toString('latin1')).toBe(await cfsctl.run('oci', 'dump', name))
     for (const version of [repository.formats.default, ...repository.formats.extra]) {
       const id = fsverityDigest(repository.algorithm, writeImage(tree, { version })).hex

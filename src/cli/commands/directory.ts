@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import type { ErofsVersion } from '../../erofs/format.ts'
 import { writeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import { fsverityDigest } from '../../fsverity/merkle.ts'
@@ -153,7 +154,8 @@ async function imageId(path: string, options: DirectoryTreeOptions, command: Com
 /** Stores and links the image in every format of the repository; the name is that of the default one. */
 async function publish(repository: Repository, fileSystem: FileSystem, name: string | undefined) {
   const { default: first, extra } = repository.formats
-  const images = new Map([first, ...extra].map((version) => [version, storeImage(repository, fileSystem, version)]))
+  const images = new Map<ErofsVersion, ObjectId>()
+  for (const version of [first, ...extra]) images.set(version, await storeImage(repository, fileSystem, version))
   await repository.transaction((transaction) => {
     for (const id of images.values()) transaction.linkImage(id)
     if (name !== undefined) transaction.setRef('images', name, images.get(first) as ObjectId)

@@ -114,7 +114,7 @@ function addImageCommands(oci: Command): void {
     .action((name: string, verity: string | undefined, flags: TreeFlags, command: Command) =>
       withRepository(command, async (repository) => {
         const config = await resolveConfig(repository, name, verityOf(verity))
-        await print(dumpfileText(imageTree(repository, config, treeOptionsOf(flags))))
+        await print(dumpfileText(await imageTree(repository, config, treeOptionsOf(flags))))
       }),
     )
 
@@ -131,7 +131,7 @@ function addImageCommands(oci: Command): void {
     .action((name: string, verity: string | undefined, flags: TreeFlags, command: Command) =>
       withRepository(command, async (repository) => {
         const config = await resolveConfig(repository, name, verityOf(verity))
-        const tree = imageTree(repository, config, treeOptionsOf(flags))
+        const tree = await imageTree(repository, config, treeOptionsOf(flags))
         const image = writeImage(tree, { version: repository.formats.default })
         await printLine(fsverityDigest(repository.algorithm, image).hex)
       }),

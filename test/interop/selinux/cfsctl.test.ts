@@ -121,7 +121,7 @@ describe.skipIf(requireTools('cfsctl').skip)('cfsctl', () => {
       await theirs.run('oci', 'pull', '--bootable', `oci:${directory}`, 'image')
       const ours = await initOurs(join(directory, `${algorithm}-ours`), algorithm, 1)
       await importArchive(ours, Readable.from([ociArchive(image)]), { name: 'image' })
-      const tree = imageTree(ours, openImage(ours, 'image').config!, { bootable: true })
+      const tree = await imageTree(ours, openImage(ours, 'image').config!, { bootable: true })
       const text = dumpfileText(tree, { firstNames: true }).toString('latin1')
       expect(text).toBe(await theirs.run('oci', 'dump', '--bootable', 'image'))
       expect(text.split('security.selinux=').length).toBeGreaterThan(50)

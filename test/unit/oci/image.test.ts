@@ -1,9 +1,9 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { writeImage } from '../../../src/erofs/index.ts'
-import { fsverityDigest } from '../../../src/fsverity/index.ts'
+import { fsverityDigest, type ObjectId } from '../../../src/fsverity/index.ts'
 import {
   configStream,
   imageTree,
@@ -191,11 +191,42 @@ describe('trees of images', () => {
   test('are those of the layers, by the rules that are asked for', async () => {
     const { repository, image } = await withImage()
     const config = await resolveConfig(repository, 'name')
-    expect(paths(imageTree(repository, config))).toEqual(['/boot', '/boot/b', '/sysroot', '/usr', '/usr/a'])
-    expect(paths(imageTree(repository, config, { bootable: true }))).toEqual(['/boot', '/sysroot', '/usr', '/usr/a'])
-    const id = storeImage(repository, layersToTree(repository, config.layers), 1)
+    expect(paths(await imageTree(repository, config))).toEqual(['/boot', '/boot/b', '/sysroot', '/usr', '/usr/a'])
+    expect(paths(await imageTree(repository, config, { bootable: true }))).toEqual([
+      '/boot',
+      '/sysroot',
+      '/usr',
+      '/usr/a',
+    ])
+    const id = await storeImage(repository, await layersToTree(repository, config.layers), 1)
     expect(id).toEqual(image.imageId)
-    expect(repository.readObject(id)).toEqual(writeImage(imageTree(repository, config), { version: 1 }))
+    expect(repository.readObject(id)).toEqual(writeImage(await imageTree(repository, config), { version: 1 }))
+  })
+
+  test('merging, and making images, end when their signal does', async () => {
+    const repository = await temporaryRepository()
+    const many = Array.from({ length: 5000 }, (_, i) => entry({ name: `usr/${i}` }, 'x'))
+    const layer = await importLayer(repository, Readable.from([tar(entry({ name: 'usr/', type: '5' }), ...many)]))
+    // The clock says at each look that a turn is over.
+    let now = 0
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 1000))
+    try {
+      const abort = new AbortController()
+      const merging = layersToTree(repository, Array<ObjectId>(20).fill(layer.id), { signal: abort.signal })
+      setImmediate(() => setImmediate(() => abort.abort(new Error('enough'))))
+      await expect(merging).rejects.toThrow('enough')
+      const tree = await layersToTree(repository, [layer.id])
+      for (const version of [0, 1, 2] as const) {
+        const abort = new AbortController()
+        const making = storeImage(repository, tree, version, abort.signal)
+        setImmediate(() => abort.abort(new Error('enough')))
+        await expect(making).rejects.toThrow('enough')
+        const image = await storeImage(repository, tree, version)
+        expect(repository.readObject(image)).toEqual(writeImage(tree, { version }))
+      }
+    } finally {
+      clock.mockRestore()
+    }
   })
 
   test('an error names the layer, and where in it', async () => {
@@ -204,18 +235,17 @@ describe('trees of images', () => {
     const [good, worse] = await Promise.all(
       [tars[0]!, bad].map((bytes) => importLayer(repository, Readable.from([bytes]))),
     )
-    const make = () => layersToTree(repository, [good!.id, worse!.id])
-    expect(make).toThrow(
-      expect.objectContaining({
-        code: 'ERR_PARENT_MISSING',
-        path: '/no/such',
-        hint: expect.stringMatching(/implicit/),
-        message: expect.stringMatching(/^layer 2 of 2: .*\/no does not exist/),
-        cause: expect.objectContaining({ code: 'ERR_PARENT_MISSING' }),
-      }),
-    )
+    await expect(layersToTree(repository, [good!.id, worse!.id])).rejects.toMatchObject({
+      code: 'ERR_PARENT_MISSING',
+      path: '/no/such',
+      hint: expect.stringMatching(/implicit/),
+      message: expect.stringMatching(/^layer 2 of 2: .*\/no does not exist/),
+      cause: expect.objectContaining({ code: 'ERR_PARENT_MISSING' }),
+    })
     const missing = fsverityDigest('sha256', Buffer.from('missing'))
-    expect(() => layersToTree(repository, [good!.id, missing])).toThrow(refused('ERR_NOT_FOUND', /^layer 2 of 2/))
+    await expect(layersToTree(repository, [good!.id, missing])).rejects.toThrow(
+      refused('ERR_NOT_FOUND', /^layer 2 of 2/),
+    )
     const config = repository.objects.put(
       encodeSplitstream({
         algorithm: 'sha256',
@@ -223,7 +253,7 @@ describe('trees of images', () => {
         body: { type: 'inline', bytes: Buffer.from('{}') },
       }),
     )
-    expect(() => layersToTree(repository, [config])).toThrow(refused('ERR_SPLITSTREAM_CONTENT_TYPE'))
+    await expect(layersToTree(repository, [config])).rejects.toThrow(refused('ERR_SPLITSTREAM_CONTENT_TYPE'))
   })
 })
 

@@ -59,7 +59,7 @@ async function pulled(bytes: Buffer, mediaType: string, plain = layer, more: obj
     expect(published(repository)).toEqual({})
     throw error
   }
-  return dumpfileText(imageTree(repository, openImage(repository, 'x').config!)).toString()
+  return dumpfileText(await imageTree(repository, openImage(repository, 'x').config!)).toString()
 }
 
 describe('blobs of layers', () => {
