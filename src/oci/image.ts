@@ -12,12 +12,14 @@ import { contentTypes } from '../streams/splitstream-format.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { verifyStream } from './cat.ts'
 import { type Document, readDocument } from './document.ts'
+import { closest, type FoundImage, findImage, listTags } from './find.ts'
 import { type ImageConfig, isContainerImage, type Manifest, parseConfig, parseManifest } from './manifest.ts'
 import {
   checkDigest,
   configRef,
   configStream,
   imageRef,
+  imageRefPrefix,
   manifestPrefix,
   manifestStream,
   referrersOf,
@@ -61,15 +63,49 @@ export interface ListedImage {
 }
 
 /**
- * Opens an image by its tag, or by `@` and the digest of its manifest. Manifest and config are compared with their
- * digests.
+ * Opens an image by whatever it is called, see {@link findImage}; that of a config or of an EROFS image is the one that
+ * refers to it. Manifest and config are compared with their digests.
  *
- * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_OCI_JSON`, `ERR_SPLITSTREAM_*`
+ * @throws {@link ComposefsError} what {@link findImage} throws; `ERR_OCI_NOT_FOUND` for an EROFS image that was not made
+ * of an OCI image, `ERR_DIGEST_MISMATCH`, `ERR_OCI_JSON`, `ERR_SPLITSTREAM_*`
  */
 export function openImage(repository: Repository, name: string): OpenedImage {
-  const digest = name.startsWith('@') ? checkDigest(name.slice(1)) : tagDigest(repository, name)
+  const found = findImage(repository, name)
+  const image = openFound(repository, found)
+  if (image !== undefined) return image
+  if (found.kind === 'config') throw notFound(name, 'the repository has this config, and no manifest for it')
+  throw new ComposefsError('ERR_OCI_NOT_FOUND', 'this image was not made of an OCI image', {
+    path: name,
+    hint: 'it has no layers; dump, ls, objects, checkout and diff take it',
+  })
+}
+
+/** The image that refers to what was found, if there is one: a tagged one rather than another. */
+export function openFound(repository: Repository, found: FoundImage): OpenedImage | undefined {
+  if (found.kind === 'manifest') return openManifest(repository, checkDigest(found.digest))
+  const tagged = repository.listRefs('streams', 'oci').map(({ target }) => target)
+  for (const contentId of new Set([...tagged, ...repository.listStreams()])) {
+    if (!contentId.startsWith(manifestPrefix)) continue
+    try {
+      const image = openManifest(repository, checkDigest(contentId.slice(manifestPrefix.length)))
+      if (refersTo(image, found)) return image
+    } catch (error) {
+      // One that is damaged is not what was asked for.
+      if (!(error instanceof ComposefsError)) throw error
+    }
+  }
+  return undefined
+}
+
+function refersTo({ manifest, config }: OpenedImage, found: FoundImage): boolean {
+  if (found.kind !== 'erofs') return manifest.config.digest === found.digest
+  const refs = [...(config?.document.namedRefs ?? [])]
+  return refs.some(([name, id]) => name.startsWith(imageRefPrefix) && id.equals(found.id))
+}
+
+function openManifest(repository: Repository, digest: string): OpenedImage {
   const id = repository.hasStream(manifestStream(digest))
-  if (id === undefined) throw notFound(name, 'the manifest is not in the repository')
+  if (id === undefined) throw notFound(`@${digest}`, 'the manifest is not in the repository')
   const document = readDocument(repository, id, contentTypes.manifest)
   checkJson('manifest', digest, document.json)
   const manifest = parseManifest(document.json)
@@ -114,16 +150,16 @@ export async function verifyLayers(repository: Repository, config: OpenedConfig)
 }
 
 /**
- * The config behind an IMAGE argument: a tag, or `@` and the digest of a config. Its layers are compared with their
- * diffIDs.
+ * The config of an image, by whatever that is called, see {@link findImage}. Its layers are compared with their diffIDs.
  *
  * @param id of the config's splitstream, where it is known from elsewhere: then it vouches for the layers
  * @throws {@link ComposefsError} what {@link openImage} and {@link openConfig} throw; `ERR_DIGEST_MISMATCH` for another
  * `id`
  */
 export async function resolveConfig(repository: Repository, name: string, id?: ObjectId): Promise<OpenedConfig> {
-  if (name.startsWith('@')) {
-    const digest = name.slice(1)
+  const found = findImage(repository, name)
+  if (found.kind === 'config') {
+    const { digest } = found
     return id === undefined ? openConfig(repository, digest) : openVouchedConfig(repository, digest, id)
   }
   const { config } = openImage(repository, name)
@@ -151,8 +187,7 @@ export function linkedImage(config: OpenedConfig, version: ErofsVersion): Object
 export function* listImages(
   repository: Repository,
 ): Generator<ListedImage | { readonly name: string; readonly error: ComposefsError }, void, undefined> {
-  for (const { name } of repository.listRefs('streams', 'oci')) {
-    const tag = decodeTag(name)
+  for (const tag of listTags(repository)) {
     try {
       yield describe(repository, tag)
     } catch (error) {
@@ -198,21 +233,9 @@ export function untagImage(repository: Repository, name: string): void {
   try {
     repository.removeRef('streams', tagRef(name))
   } catch (error) {
-    if (error instanceof ComposefsError && error.code === 'ERR_NOT_FOUND') throw notFound(name, 'there is no such tag')
-    throw error
-  }
-}
-
-function tagDigest(repository: Repository, name: string): string {
-  const ref = tagRef(name)
-  try {
-    const { contentId } = repository.resolveStream(`refs/${ref}`)
-    if (contentId.startsWith(manifestPrefix)) return checkDigest(contentId.slice(manifestPrefix.length))
-  } catch (error) {
     if (!(error instanceof ComposefsError) || error.code !== 'ERR_NOT_FOUND') throw error
-    throw notFound(name, 'there is no such image')
+    throw notFound(name, 'there is no such tag', closest(name, listTags(repository)))
   }
-  throw damaged(`the tag ${name} does not lead to a manifest`)
 }
 
 /** A config whose splitstream has an id that is known from elsewhere, and vouches for all it refers to. */
@@ -266,8 +289,9 @@ function checkJson(what: string, expected: string, json: Buffer): void {
   })
 }
 
-function notFound(path: string, what: string): ComposefsError {
-  return new ComposefsError('ERR_OCI_NOT_FOUND', what, { path, hint: 'see: composefs oci images' })
+function notFound(path: string, what: string, near: readonly string[] = []): ComposefsError {
+  const hint = near.length > 0 ? `did you mean ${near.join(' or ')}?` : 'see: composefs oci images'
+  return new ComposefsError('ERR_OCI_NOT_FOUND', what, { path, hint })
 }
 
 function damaged(what: string): ComposefsError {

@@ -11,6 +11,7 @@ export type { ArrivedBlob, BlobArrival, BlobMaker, ImageDestination } from './de
 export { openDestination, type PushByNameOptions, push } from './destinations.ts'
 export { DirectorySource } from './directory-source.ts'
 export { type Document, readDocument } from './document.ts'
+export { type FoundImage, findImage } from './find.ts'
 export {
   imageTree,
   type ListedImage,
