@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { ByteString } from '../bytes.ts'
 import { readImage } from '../erofs/reader.ts'
 import { ComposefsError } from '../errors.ts'
@@ -12,6 +12,7 @@ import type { FileSystem } from '../tree/filesystem.ts'
 import { backingPaths, isBelow, listing } from './describe-paths.ts'
 import { describeError, isUsageError } from './failure.ts'
 import { getoptLong } from './getopt.ts'
+import { readInput } from './input.ts'
 import { measureFile } from './measure.ts'
 import { note, print, printLine } from './output.ts'
 import { run } from './run.ts'
@@ -47,38 +48,45 @@ type Filter = (name: ByteString) => boolean
 async function inform(command: Command, files: readonly string[], keeps: Filter, basedir?: string): Promise<void> {
   switch (command) {
     case 'ls':
-      for (const file of files) await print(Buffer.from(listing(treeOf(file, keeps), true), 'latin1'))
+      for (const file of files) await print(Buffer.from(listing(await treeOf(file, keeps), true), 'latin1'))
       return
     case 'dump':
-      for (const file of files) await print(storedText(checkedImage(file).bytes, keeps))
+      for (const file of files) await print(storedText((await checkedImage(file)).bytes, keeps))
       return
     case 'objects':
-      return printPaths(pathsOf(files, keeps))
+      return printPaths(await pathsOf(files, keeps))
     case 'missing-objects':
-      return printPaths(pathsOf(files, keeps).filter((path) => basedir === undefined || !isBelow(basedir, path)))
+      return printPaths(
+        (await pathsOf(files, keeps)).filter((path) => basedir === undefined || !isBelow(basedir, path)),
+      )
     case 'measure-file':
-      // A lone dash is a name like any other.
-      for (const file of files) await printLine((await measureFile(file === '-' ? './-' : file, 'sha256')).hex)
+      for (const file of files) await printLine((await measureFile(inFile(file), 'sha256')).hex)
   }
 }
 
-function checkedImage(file: string): { readonly bytes: Buffer; readonly fileSystem: FileSystem } {
+/** A lone dash is a name like any other. */
+const inFile = (name: string): string => (name === '-' ? './-' : name)
+
+async function checkedImage(file: string): Promise<{ readonly bytes: Buffer; readonly fileSystem: FileSystem }> {
   try {
-    const bytes = readFileSync(file)
+    const bytes = await readInput(inFile(file))
     return { bytes, fileSystem: readImage(bytes).fileSystem }
   } catch (error) {
     throw error instanceof ComposefsError ? error.within(file) : error
   }
 }
 
-function treeOf(file: string, keeps: Filter): FileSystem {
-  const { fileSystem } = checkedImage(file)
+async function treeOf(file: string, keeps: Filter): Promise<FileSystem> {
+  const { fileSystem } = await checkedImage(file)
   filterTopLevel(fileSystem, keeps)
   return fileSystem
 }
 
-const pathsOf = (files: readonly string[], keeps: Filter): ByteString[] =>
-  backingPaths(files.map((file) => treeOf(file, keeps)))
+async function pathsOf(files: readonly string[], keeps: Filter): Promise<ByteString[]> {
+  const trees: FileSystem[] = []
+  for (const file of files) trees.push(await treeOf(file, keeps))
+  return backingPaths(trees)
+}
 
 const printPaths = (paths: readonly ByteString[]): Promise<void> =>
   print(Buffer.from(paths.map((path) => `${path}\n`).join(''), 'latin1'))

@@ -9,8 +9,11 @@ import type { Command } from 'commander'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
+import type { LockEvent } from '../repository/lock.ts'
 import { readMetadata } from '../repository/metadata-file.ts'
+import type { OpenOptions } from '../repository/open.ts'
 import type { Repository } from '../repository/repository.ts'
+import { interruption } from './interrupt.ts'
 import { note } from './output.ts'
 
 /** The global options, as commander gives them. */
@@ -107,6 +110,7 @@ export async function withNewRepository<T>(command: Command, use: (repository: R
     insecure: insecure ?? (requireVerity ? false : 'auto'),
     ...(hash !== undefined && { algorithm: hash }),
     ...(version !== undefined && { erofsVersion: version }),
+    ...opening,
   })
   const verity = repository.verityRequired ? 'with fs-verity' : 'without fs-verity, which this file system lacks'
   note(`made a repository ${verity}: ${path}`)
@@ -131,9 +135,23 @@ async function openRepository({ path, named }: RepositoryPlace, options: GlobalO
 const isMissing = (error: unknown): error is ComposefsError =>
   error instanceof ComposefsError && error.code === 'ERR_REPOSITORY_MISSING'
 
-function openOptions(options: GlobalOptions) {
+/** What every command says of locks, and how it waits for them. */
+export const opening: Pick<OpenOptions, 'signal' | 'onLock'> = { signal: interruption, onLock: noteLock }
+let toldOfNone = false
+
+function noteLock(event: LockEvent): void {
+  if (event.type === 'lock-wait') {
+    note(`waiting for another program that has locked ${event.path} (a garbage collection?); Ctrl-C ends the wait`)
+  } else if (!toldOfNone) {
+    toldOfNone = true
+    note(`warning: nothing keeps a garbage collection away from ${event.path}: ${event.reason}`)
+  }
+}
+
+function openOptions(options: GlobalOptions): OpenOptions {
   const version = erofsVersion(options)
   return {
+    ...opening,
     upgrade: options.upgrade,
     ...(options.hash !== undefined && { algorithm: options.hash }),
     ...(options.insecure !== undefined && { insecure: options.insecure }),

@@ -11,17 +11,14 @@ import { runProgram } from './program.ts'
 import { run } from './run.ts'
 
 /**
- * Reports an error once and sets the exit status: 2 for wrong usage, 130 after Ctrl-C, for everything else 1 or what the
- * command says.
+ * Reports an error once and sets the exit status: 2 for wrong usage, for everything else 1 or what the command says.
  */
 function report(error: unknown): void {
   const { code, message } = describeError(error)
-  process.exitCode = isUsageError(error) ? 2 : code === 'ERR_INTERRUPTED' ? 130 : exitStatus.failure
+  process.exitCode = isUsageError(error) ? 2 : exitStatus.failure
   if (notes.json) noteJson({ type: 'error', code, message })
   else note(`Error: ${message} [${code}]`)
   if (process.argv.includes('--json')) process.stdout.write(`${json({ error: { code, message } })}\n`)
-  // What was begun may wait for somebody else, such as the reader of a pipe.
-  if (code === 'ERR_INTERRUPTED') process.exit()
   if (process.env['NODE_DEBUG']?.includes('composefs')) console.error(error)
 }
 

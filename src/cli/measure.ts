@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { closeSync, constants, openSync } from 'node:fs'
 import { ComposefsError } from '../errors.ts'
 import { measureVerity } from '../fsverity/kernel.ts'
 import { FsVerityHasher } from '../fsverity/merkle.ts'
@@ -12,24 +12,25 @@ import { openInput } from './input.ts'
  */
 export async function measureFile(path: string, algorithm: Algorithm): Promise<ObjectId> {
   if (path !== '-') {
-    const kept = await keptDigest(path, algorithm)
+    const kept = keptDigest(path, algorithm)
     if (kept !== undefined) return kept
   }
   const hasher = new FsVerityHasher(algorithm)
-  for await (const chunk of await openInput(path)) hasher.update(chunk as Buffer)
+  for await (const chunk of openInput(path)) hasher.update(chunk as Buffer)
   return hasher.digest()
 }
 
-async function keptDigest(path: string, algorithm: Algorithm): Promise<ObjectId | undefined> {
+function keptDigest(path: string, algorithm: Algorithm): ObjectId | undefined {
   if (native() === undefined) return undefined
-  const file = await open(path)
+  // A FIFO must not hold us up.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    const measured = measureVerity(file.fd, algorithm, path)
+    const measured = measureVerity(fd, algorithm, path)
     return measured instanceof ObjectId ? measured : undefined
   } catch (error) {
     if (error instanceof ComposefsError && error.code === 'ERR_ALGORITHM_MISMATCH') return undefined
     throw error
   } finally {
-    await file.close()
+    closeSync(fd)
   }
 }

@@ -18,6 +18,7 @@ import { readDumpfileFrom } from '../streams/dumpfile-reader.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { inodes } from '../tree/transform.ts'
 import { openInput } from './input.ts'
+import { interruption } from './interrupt.ts'
 import { assertNoTerminal, print, printLine } from './output.ts'
 
 /** How a directory becomes a tree. */
@@ -51,7 +52,7 @@ export async function treeOfDirectory(path: string, options: DirectorySource): P
   // Only with something behind the slash a symlink is the directory that it leads to.
   const top = path.endsWith('/') ? `${path}.` : path
   const store = digestStore === undefined ? new DigestStore(algorithm) : objectsIn(digestStore, algorithm)
-  const fileSystem = await scanTree(top, store, scan)
+  const fileSystem = await scanTree(top, store, scan, interruption)
   if (store instanceof ObjectDirectory && store.stats.newObjects > 0) await sync(store.path)
   if (useEpoch) {
     for (const inode of inodes(fileSystem)) inode.stat = { ...inode.stat, mtime: 0, mtimeNsec: 0 }
@@ -82,7 +83,7 @@ async function sync(path: string): Promise<void> {
 
 /** The tree of a dumpfile, `-` for stdin. `strict` refuses what is odd but harmless. */
 export async function treeOfDumpfile(path: string, strict = false): Promise<FileSystem> {
-  return readDumpfileFrom(await openInput(path), { strict })
+  return readDumpfileFrom(openInput(path), { strict })
 }
 
 /**

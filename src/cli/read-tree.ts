@@ -3,10 +3,9 @@
  *
  * @packageDocumentation
  */
-import { readFileSync, statSync } from 'node:fs'
-import { buffer } from 'node:stream/consumers'
+import { statSync } from 'node:fs'
 import type { Command } from 'commander'
-import { composefsMagic, type ErofsVersion, erofsMagic, superblockOffset } from '../erofs/format.ts'
+import type { ErofsVersion } from '../erofs/format.ts'
 import { readImage } from '../erofs/index.ts'
 import { ComposefsError, type ErrorCode } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
@@ -17,6 +16,8 @@ import { directoryTree } from '../sources/tree.ts'
 import { readDumpfile } from '../streams/dumpfile-reader.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { globals, hashWithoutRepository, withRepository } from './context.ts'
+import { kindOf, readInput } from './input.ts'
+import { interruption } from './interrupt.ts'
 import { type TreeFlags, treeOptionsOf } from './options.ts'
 
 /** What a name on the command line stands for. */
@@ -44,12 +45,12 @@ export async function readTree(
   flags: TreeFlags,
   algorithm?: Algorithm,
 ): Promise<NamedTree> {
-  if (name === '-') return treeOf(name, await buffer(process.stdin))
+  if (name === '-') return treeOf(name, await readInput(name))
   if (isDirectory(name)) {
     const store = new DigestStore(algorithm ?? hashWithoutRepository(globals(command)))
-    return { name, fileSystem: await directoryTree(name, store, treeOptionsOf(flags)) }
+    return { name, fileSystem: await directoryTree(name, store, { ...treeOptionsOf(flags), signal: interruption }) }
   }
-  if (statSync(name, { throwIfNoEntry: false }) !== undefined) return treeOf(name, readFileSync(name))
+  if (statSync(name, { throwIfNoEntry: false }) !== undefined) return treeOf(name, await readInput(name))
   const fromRepository = withRepository(command, async (repository) => {
     const image = imageOf(repository, name)
     if (image !== undefined) return treeOf(name, image)
@@ -65,15 +66,9 @@ export async function readTree(
 export const isDirectory = (name: string): boolean => statSync(name, { throwIfNoEntry: false })?.isDirectory() === true
 
 function treeOf(name: string, bytes: Buffer): NamedTree {
-  const has = (offset: number, magic: number): boolean =>
-    bytes.length >= offset + 4 && bytes.readUInt32LE(offset) === magic
-  if (has(0, composefsMagic) || has(superblockOffset, erofsMagic)) {
-    const { version, fileSystem } = readImage(bytes)
-    return { name, fileSystem, image: { bytes, version } }
-  }
-  // A dumpfile is text that begins with the path of the root.
-  if (bytes[0] === '/'.charCodeAt(0)) return { name, fileSystem: readDumpfile(bytes) }
-  throw new ComposefsError('ERR_ARGUMENT', 'this is neither an image nor a dumpfile', { path: name })
+  if (kindOf(name, bytes) === 'dumpfile') return { name, fileSystem: readDumpfile(bytes) }
+  const { version, fileSystem } = readImage(bytes)
+  return { name, fileSystem, image: { bytes, version } }
 }
 
 function imageOf(repository: Repository, name: string): Buffer | undefined {

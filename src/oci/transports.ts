@@ -80,7 +80,7 @@ export async function pull(
   const [transport, rest] = split(name)
   if (transport !== undefined && archives.has(transport)) {
     const [path, select] = pathAndTag(rest)
-    const source = await openInputFile(path)
+    const source = openInputFile(path)
     const [image, ...more] = await importArchive(repository, source, {
       ...options,
       ...(select !== undefined && { select }),

@@ -7,7 +7,7 @@ export { DigestStore } from './digest-store.ts'
 export type { NamedImage } from './images.ts'
 export { type InitOptions, initRepository } from './init.ts'
 export { linkTarget } from './links.ts'
-export { type LockMode, lockDirectory } from './lock.ts'
+export { type LockEvent, type LockMode, type LockOptions, lockDirectory } from './lock.ts'
 export {
   type ErofsFormats,
   effectiveFormats,

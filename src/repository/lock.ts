@@ -4,42 +4,116 @@
  *
  * @packageDocumentation
  */
+import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { systemError } from '../native/errno.ts'
+import { ComposefsError } from '../errors.ts'
+import { errnoName, isErrno, systemError } from '../native/errno.ts'
 import { lockOperation, native } from '../native/libc.ts'
 
 export type LockMode = 'shared' | 'exclusive'
 
+/** What there is to say about a lock. Library code prints nothing. */
+export type LockEvent =
+  /** Somebody else holds it for a second now; once for each wait. */
+  | { readonly type: 'lock-wait'; readonly path: string; readonly mode: LockMode }
+  /** There is no way to lock this directory: nothing keeps a garbage collection away. */
+  | { readonly type: 'lock-none'; readonly path: string; readonly reason: string }
+
+/** Options of {@link lockDirectory}. */
+export interface LockOptions {
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined
+  readonly onLock?: ((event: LockEvent) => void) | undefined
+}
+
 /** How long to wait between two attempts, in milliseconds: soon at first, then less and less often. */
 const firstWait = 2
 const longestWait = 100
+/** Milliseconds of waiting after which that is said. */
+const noticeAfter = 1000
+/** What flock(1) ends with where somebody else has the lock. It says something on stderr in all other cases. */
+const busyStatus = 1
+const { EAGAIN, EINTR } = constants.errno
+/** What file systems without locks answer. */
+const noLocks = ['ENOLCK', 'ENOSYS', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL'] as const
+
+/** What became of an attempt; a text says why there can be no lock at all. */
+type Attempt = 'held' | 'busy' | { readonly none: string }
 
 /**
  * Takes the lock on an open directory, or changes what kind of lock is held; waits as long as others hold it. It goes
  * with the descriptor. Waiting does not block the process.
  *
- * @returns whether there is a lock: without koffi there is none, and nothing keeps a garbage collection away
- * @throws {@link ComposefsError} `ERR_IO` where the file system has no locks; an `AbortError` when `signal` fires
+ * Without koffi the program flock(1) locks the descriptor that it inherits: a lock belongs to what was opened, so it
+ * stays when that program has ended.
+ *
+ * @returns whether there is a lock; `shared` does without where there is no way to have one
+ * @throws {@link ComposefsError} `ERR_NATIVE_MISSING` where an exclusive lock is wanted and there is neither koffi nor
+ * flock(1), `ERR_IO` where the file system has no such lock; the reason of `signal`
  */
 export async function lockDirectory(
   fd: number,
   path: string,
   mode: LockMode,
-  options: { signal?: AbortSignal | undefined } = {},
+  { signal, onLock }: LockOptions = {},
 ): Promise<boolean> {
-  const libc = native()
-  if (libc === undefined) return false
-  const { signal } = options
-  const pause = (wait: number): Promise<void> => sleep(wait, undefined, signal === undefined ? {} : { signal })
-  if (signal?.aborted === true) await pause(0)
+  const start = performance.now()
+  let told = false
   // Not the blocking form: it would stop the whole process, and no signal could end the wait.
   for (let wait = firstWait; ; wait = Math.min(wait * 2, longestWait)) {
-    const errno = libc.flock(fd, lockOperation[mode] | lockOperation.nonBlocking)
-    if (errno === 0) return true
-    if (errno !== constants.errno.EAGAIN && errno !== constants.errno.EINTR) {
-      throw systemError(errno, 'read', 'cannot lock the repository', path)
+    signal?.throwIfAborted()
+    const attempt = await tryLock(fd, path, mode)
+    if (attempt === 'held') return true
+    if (attempt !== 'busy') {
+      if (mode === 'exclusive') throw cannotExclude(path, attempt.none)
+      onLock?.({ type: 'lock-none', path, reason: attempt.none })
+      return false
     }
-    await pause(wait)
+    if (!told && performance.now() - start >= noticeAfter) {
+      told = true
+      onLock?.({ type: 'lock-wait', path, mode })
+    }
+    await sleep(wait, undefined, signal === undefined ? {} : { signal }).catch(() => {})
   }
+}
+
+function tryLock(fd: number, path: string, mode: LockMode): Attempt | Promise<Attempt> {
+  const libc = native()
+  if (libc === undefined) return runFlock(fd, path, mode)
+  const errno = libc.flock(fd, lockOperation[mode] | lockOperation.nonBlocking)
+  if (errno === 0) return 'held'
+  if (errno === EAGAIN || errno === EINTR) return 'busy'
+  const name = errnoName(errno)
+  if ((noLocks as readonly string[]).includes(name)) return { none: `the file system has no locks (${name})` }
+  throw systemError(errno, 'read', 'cannot lock the repository', path)
+}
+
+function runFlock(fd: number, path: string, mode: LockMode): Promise<Attempt> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('flock', [mode === 'shared' ? '-s' : '-x', '-n', '3'], {
+      stdio: ['ignore', 'ignore', 'pipe', fd],
+    })
+    let complaint = ''
+    child.stderr?.on('data', (chunk: Buffer) => {
+      complaint += chunk
+    })
+    child.on('error', (error) => {
+      if (isErrno(error, 'ENOENT', 'EACCES')) resolve({ none: 'neither koffi nor the program flock is there' })
+      else reject(systemError(error, 'read', 'cannot run flock', path))
+    })
+    child.on('close', (status) => {
+      if (status === 0) resolve('held')
+      // Ctrl-C at a terminal ends it too, before we hear of that.
+      else if (status === null || (status === busyStatus && complaint === '')) resolve('busy')
+      else resolve({ none: `the program flock fails: ${complaint.trim().slice(0, 200) || status}` })
+    })
+  })
+}
+
+function cannotExclude(path: string, reason: string): ComposefsError {
+  return new ComposefsError('ERR_NATIVE_MISSING', `nothing can be removed safely without a lock: ${reason}`, {
+    path,
+    hint: 'install koffi (npm install koffi), or the program flock of util-linux',
+  })
 }

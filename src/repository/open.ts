@@ -8,12 +8,12 @@ import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
-import { lockDirectory } from './lock.ts'
+import { type LockOptions, lockDirectory } from './lock.ts'
 import { type Metadata, metadataName, newMetadata } from './metadata.ts'
 import { anyObject, hasVerity, readMetadata } from './metadata-file.ts'
 
-/** How a repository is opened. */
-export interface OpenOptions {
+/** How a repository is opened. `signal` ends the wait for a garbage collection that is running, `onLock` tells of it. */
+export interface OpenOptions extends LockOptions {
   /** Fails with `ERR_ALGORITHM_MISMATCH` unless the repository has this one. */
   readonly algorithm?: Algorithm
   /**
@@ -27,8 +27,6 @@ export interface OpenOptions {
   readonly insecure?: boolean
   /** Compares every object that is there already with what is to be stored, whatever its size (default false). */
   readonly verifyObjects?: boolean
-  /** Ends the wait for a garbage collection that is running. */
-  readonly signal?: AbortSignal
 }
 
 /** What {@link openRoot} found. */
@@ -47,7 +45,7 @@ export interface OpenedRoot {
 export async function openRoot(path: string, options: OpenOptions): Promise<OpenedRoot> {
   const fd = openDirectory(path)
   try {
-    const locked = await lockDirectory(fd, path, 'shared', { signal: options.signal })
+    const locked = await lockDirectory(fd, path, 'shared', options)
     const found = readMetadata(path)
     const metadata = found ?? oldMetadata(path, options.upgrade ?? true)
     if (options.algorithm !== undefined && options.algorithm !== metadata.algorithm) {

@@ -11,6 +11,7 @@ import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { systemError } from '../native/errno.ts'
 import { ImageLinks, type NamedImage } from './images.ts'
 import { type InitOptions, initRepository } from './init.ts'
+import type { LockOptions } from './lock.ts'
 import { type ErofsFormats, effectiveFormats, type Metadata, unknownReadOnlyFeatures } from './metadata.ts'
 import { writeMetadata } from './metadata-file.ts'
 import type { RefKind } from './names.ts'
@@ -24,7 +25,7 @@ import { type RefArguments, Transaction } from './transaction.ts'
 
 /**
  * An open repository. As long as it is open it holds a shared lock, so that no garbage collection of any composefs
- * tool removes what was stored and is not linked yet (this takes koffi, see {@link locked}).
+ * tool removes what was stored and is not linked yet (this takes koffi or flock(1), see {@link locked}).
  *
  * @example
  * ```ts
@@ -46,7 +47,7 @@ export class Repository implements AsyncDisposable {
   readonly formats: ErofsFormats
   /** Whether every object must have fs-verity. */
   readonly verityRequired: boolean
-  /** Whether garbage collection is kept away: false where koffi is missing. */
+  /** Whether garbage collection is kept away: false where nothing can lock, which `onLock` tells. */
   readonly locked: boolean
   /** Where contents are stored: an `ObjectStore` for the stages. */
   readonly objects: ObjectDirectory
@@ -86,10 +87,10 @@ export class Repository implements AsyncDisposable {
    * @throws {@link ComposefsError} `ERR_REPOSITORY_EXISTS`, `ERR_REPOSITORY_VERITY` (pass `insecure`),
    * `ERR_NATIVE_MISSING`, and what {@link Repository.open} throws
    */
-  static async init(path: string, options: InitOptions & Pick<OpenOptions, 'signal'> = {}): Promise<Repository> {
+  static async init(path: string, options: InitOptions & LockOptions = {}): Promise<Repository> {
     const made = initRepository(resolve(path), options)
-    const { signal } = options
-    const repository = await Repository.open(path, signal === undefined ? {} : { signal })
+    const { signal, onLock } = options
+    const repository = await Repository.open(path, { signal, onLock })
     repository.#isNew = made
     return repository
   }
@@ -98,7 +99,7 @@ export class Repository implements AsyncDisposable {
    * Opens a repository; waits while a garbage collection is running.
    *
    * @throws {@link ComposefsError} `ERR_REPOSITORY_MISSING`, `ERR_REPOSITORY_METADATA`, `ERR_ALGORITHM_MISMATCH`,
-   * `ERR_IO`; an `AbortError` when `signal` fires
+   * `ERR_IO`; the reason of `signal`
    */
   static async open(path: string, options: OpenOptions = {}): Promise<Repository> {
     return new Repository(await openRoot(resolve(path), options), options)

@@ -3,26 +3,34 @@
  *
  * @packageDocumentation
  */
-import { open } from 'node:fs/promises'
-import { constants } from 'node:os'
+import { closeSync, constants, createReadStream, fstatSync, openSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { constants as osConstants } from 'node:os'
 import type { Readable } from 'node:stream'
+import { isatty, ReadStream } from 'node:tty'
 import { errnoException, systemError } from '../native/errno.ts'
 
 /** Bytes that are read at once. */
 const highWaterMark = 1024 * 1024
+/** Opening a FIFO would wait for its writer, on a thread that the process in turn waits for when it ends. */
+const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /**
- * A file or FIFO as a stream.
+ * A file, FIFO or terminal as a stream. A FIFO is waited for in the stream, which may be destroyed at any time.
  *
  * @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_IO`, also for a directory
  */
-export async function openInputFile(path: string): Promise<Readable> {
+export function openInputFile(path: string): Readable {
+  let fd = -1
   try {
-    const file = await open(path)
-    if (!(await file.stat()).isDirectory()) return file.createReadStream({ highWaterMark })
-    await file.close()
-    throw errnoException(constants.errno.EISDIR, 'read')
+    fd = openSync(path, flags)
+    const stat = fstatSync(fd)
+    if (stat.isDirectory()) throw errnoException(osConstants.errno.EISDIR, 'read')
+    if (stat.isFIFO()) return new Socket({ fd, readable: true, writable: false })
+    if (isatty(fd)) return new ReadStream(fd)
+    return createReadStream(path, { fd, highWaterMark })
   } catch (error) {
+    if (fd >= 0) closeSync(fd)
     throw systemError(error, 'read', 'cannot open the input', path)
   }
 }

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { setImmediate } from 'node:timers/promises'
 import { transformForBoot } from '../selinux/boot.ts'
 import type { ObjectStore } from '../streams/records.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
@@ -39,6 +40,9 @@ export const directoryProfiles: Readonly<Record<DirectoryProfile, DirectoryRules
   raw: { root: 'keep', emptyRun: false, xattrs: 'all', oneFileSystem: 'refuse', wholeSeconds: false },
   pr36: { root: 'newest-time', emptyRun: false, xattrs: 'all', oneFileSystem: 'refuse', wholeSeconds: true },
 }
+
+/** After so many records other work gets its turn, which may be what ends the scan. */
+const turn = 16
 
 /** How an image is made of a directory. */
 export interface DirectoryTreeOptions extends TransformOptions, Omit<ScanOptions, 'xattrs'> {
@@ -94,10 +98,12 @@ export async function scanTree(
 ): Promise<FileSystem> {
   const merger = new LayerMerger({ whiteouts: false })
   const writer = new BatchWriter(store, (entry, content) => merger.add(entry, content))
+  let records = 0
   try {
     for (const record of new DirectoryScan(path, options, writer.take).records()) {
       const wait = writer.push(record)
-      if (wait === undefined) continue
+      if (++records % turn === 0) await setImmediate()
+      else if (wait === undefined) continue
       await wait
       signal?.throwIfAborted()
     }

@@ -6,6 +6,7 @@ import type { CheckoutResult } from '../../sinks/checkout.ts'
 import { checkoutTree } from '../../sinks/directory-sink.ts'
 import type { NotRestored } from '../../sinks/restore-stat.ts'
 import { withRepository } from '../context.ts'
+import { interruptible } from '../interrupt.ts'
 import { objectAlgorithm } from '../object-algorithm.ts'
 import { type TreeFlags, treeOptions } from '../options.ts'
 import { binarySize, note, printJson } from '../output.ts'
@@ -53,19 +54,12 @@ export function addCheckoutCommand(program: Command): void {
           hint: 'copy it with cp -a',
         })
       }
-      const abort = new AbortController()
-      const stop = (): void =>
-        abort.abort(new ComposefsError('ERR_ARGUMENT', 'interrupted; the directory is incomplete'))
-      process.once('SIGINT', stop)
-      try {
-        const result = await checkout(name, directory, flags, command, abort.signal)
-        report(result, directory, flags.quiet === true)
-        if (flags.json) {
-          const notRestored = result.notRestored.map((problem) => ({ ...problem, path: printable(problem.path) }))
-          await printJson({ ...result, notRestored })
-        }
-      } finally {
-        process.removeListener('SIGINT', stop)
+      const signal = interruptible('the directory is incomplete')
+      const result = await checkout(name, directory, flags, command, signal)
+      report(result, directory, flags.quiet === true)
+      if (flags.json) {
+        const notRestored = result.notRestored.map((problem) => ({ ...problem, path: printable(problem.path) }))
+        await printJson({ ...result, notRestored })
       }
     })
 }

@@ -13,6 +13,7 @@ import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import type { FileSystem } from '../../tree/filesystem.ts'
 import type { RootRule, XattrFilter } from '../../tree/transform.ts'
 import { erofsVersion, globals, hashWithoutRepository, withRepository } from '../context.ts'
+import { interruptible, interruption } from '../interrupt.ts'
 import { print, printJson, printLine } from '../output.ts'
 
 interface DirectoryFlags {
@@ -42,7 +43,8 @@ export function addDirectoryCommands(program: Command): void {
     .action((path: string, name: string | undefined, flags: DirectoryFlags, command: Command) =>
       withRepository(command, async (repository) => {
         repository.assertWritable()
-        const fileSystem = await directoryTree(path, repository.objects, optionsOf(flags))
+        const signal = interruptible('the repository is sound')
+        const fileSystem = await directoryTree(path, repository.objects, { ...optionsOf(flags), signal })
         const images = await publish(repository, fileSystem, name)
         const imageId = images.get(repository.formats.default)!
         if (!flags.json) return printLine(imageId.toString())
@@ -91,7 +93,8 @@ export function addDirectoryCommands(program: Command): void {
     .addOption(bootable())
     .action(async (path: string, flags: DirectoryFlags, command: Command) => {
       const store = new DigestStore(hashWithoutRepository(globals(command)))
-      await print(dumpfileText(await directoryTree(path, store, optionsOf(flags))))
+      const fileSystem = await directoryTree(path, store, { ...optionsOf(flags), signal: interruption })
+      await print(dumpfileText(fileSystem))
     })
 }
 
@@ -147,7 +150,7 @@ function optionsOf(flags: DirectoryFlags): DirectoryTreeOptions {
 async function imageId(path: string, options: DirectoryTreeOptions, command: Command) {
   const algorithm = hashWithoutRepository(globals(command))
   const version = erofsVersion(globals(command)) ?? 1
-  const fileSystem = await directoryTree(path, new DigestStore(algorithm), options)
+  const fileSystem = await directoryTree(path, new DigestStore(algorithm), { ...options, signal: interruption })
   return { id: fsverityDigest(algorithm, writeImage(fileSystem, { version })), version }
 }
 

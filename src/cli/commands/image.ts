@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { buffer } from 'node:stream/consumers'
+import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import { fromLatin1 } from '../../bytes.ts'
 import { imageObjects, readImage } from '../../erofs/index.ts'
@@ -7,6 +6,7 @@ import type { ObjectId } from '../../fsverity/object-id.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { isBelow, listing } from '../describe-paths.ts'
+import { readInput } from '../input.ts'
 import { several } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import { filterTopLevel, topLevelFilter } from '../top-level.ts'
@@ -79,7 +79,6 @@ async function filteredTree(name: string, { filter = [] }: { readonly filter?: s
 
 /** A file comes first; what is none is looked up in the repository. */
 async function imageBytes(name: string, command: Command): Promise<Buffer> {
-  if (name === '-') return buffer(process.stdin)
-  if (existsSync(name)) return readFileSync(name)
+  if (name === '-' || existsSync(name)) return readInput(name)
   return withRepository(command, async (repository) => repository.readObject(repository.resolveImage(name)))
 }

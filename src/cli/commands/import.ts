@@ -9,7 +9,7 @@ import type { PublishedImage } from '../../oci/publish.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { Progress } from '../../streams/progress.ts'
 import { withNewRepository } from '../context.ts'
-import { openInput } from '../input.ts'
+import { firstBytes, openInput } from '../input.ts'
 import { interruptible } from '../interrupt.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { printJson, printLine } from '../output.ts'
@@ -46,14 +46,19 @@ export function addImportCommand(program: Command): void {
       '\nExample:\n  skopeo copy -q docker://REGISTRY/IMAGE docker-archive:/dev/stdout |\n    composefs import --repo ./repo --name IMAGE',
     )
     .action(async (file: string, flags: ImportFlags, command: Command) => {
-      await interruptible(async (signal) => {
-        const source = await openInput(file)
+      const signal = interruptible('the repository is sound')
+      const source = openInput(file)
+      try {
+        // Until then no repository is locked, and none is made.
+        await firstBytes(source)
         await withNewRepository(command, (repository) =>
           flags.layer === undefined
             ? importImages(repository, source, flags, signal)
             : importOneLayer(repository, source, flags.layer, flags, signal),
         )
-      })
+      } finally {
+        source.destroy()
+      }
     })
 }
 

@@ -3,7 +3,7 @@ import { ComposefsError } from '../../errors.ts'
 import type { Algorithm } from '../../fsverity/object-id.ts'
 import { Repository } from '../../repository/repository.ts'
 import { resetMetadata } from '../../repository/reset.ts'
-import { erofsVersion, type GlobalOptions, globals, repositoryPlace } from '../context.ts'
+import { erofsVersion, type GlobalOptions, globals, opening, repositoryPlace } from '../context.ts'
 import { printLine } from '../output.ts'
 
 /** `composefs init`: makes a repository. */
@@ -52,7 +52,7 @@ async function open(path: string, flags: InitFlags, command: Command): Promise<R
   const options = globals(command)
   if (flags.ensure) {
     try {
-      return await Repository.open(path)
+      return await Repository.open(path, opening)
     } catch (error) {
       if (!(error instanceof ComposefsError) || error.code !== 'ERR_REPOSITORY_MISSING') throw error
     }
@@ -62,6 +62,7 @@ async function open(path: string, flags: InitFlags, command: Command): Promise<R
     algorithm: algorithmOf(flags.algorithm) ?? options.hash ?? 'sha512',
     insecure: options.insecure ?? false,
     ...(version !== undefined && { erofsVersion: version }),
+    ...opening,
   })
 }
 

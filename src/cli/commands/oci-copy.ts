@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { configStream, manifestStream } from '../../oci/names.ts'
 import { copyAny } from '../../oci/repository-source.ts'
 import type { Repository } from '../../repository/repository.ts'
-import { withRepository } from '../context.ts'
+import { opening, withRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
 import { printLine } from '../output.ts'
 
@@ -19,14 +19,15 @@ export function addOciCopyCommand(oci: Command): void {
       '\nExample:\n  composefs --repo ./repo oci copy fedora --from /sysroot/composefs --name fedora',
     )
     .action(async (image: string, flags: { from: string; name?: string }, command: Command) => {
-      await interruptible((signal) => withRepository(command, (to) => copyOne(image, flags, to, signal)))
+      const signal = interruptible('the repository is sound')
+      await withRepository(command, (to) => copyOne(image, flags, to, signal))
     })
 }
 
 async function copyOne(image: string, flags: { from: string; name?: string }, to: Repository, signal: AbortSignal) {
   const { from: path, name } = flags
   const { Repository } = await import('../../repository/repository.ts')
-  const from = await Repository.open(path)
+  const from = await Repository.open(path, opening)
   try {
     const options = name === undefined ? { signal } : { name, signal }
     const { manifestDigest, configDigest } = await copyAny(from, image, to, options)

@@ -10,6 +10,8 @@ import { readSplitstreamEntries } from '../../streams/splitstream-entries.ts'
 import { contentTypes } from '../../streams/splitstream-format.ts'
 import { parseSplitstream } from '../../streams/splitstream-reader.ts'
 import { withNewRepository, withRepository } from '../context.ts'
+import { firstBytes, openInput } from '../input.ts'
+import { interruptible } from '../interrupt.ts'
 import { pipeToStdout, print, printJson, printLine } from '../output.ts'
 
 /** Commands on single layers. */
@@ -41,17 +43,21 @@ export function addOciLayerCommands(oci: Command): void {
     .argument('<diffid>', 'sha256:… of the tar, which is checked')
     .argument('[name]', 'a ref for its stream')
     .addHelpText('after', '\nExample:\n  composefs oci import-layer sha256:5f70… < layer.tar')
-    .action((diffId: string, name: string | undefined, _flags, command: Command) =>
-      withNewRepository(command, async (repository) => {
-        const layer = await importLayer(repository, process.stdin, { diffId: checkDigest(diffId) })
+    .action(async (text: string, name: string | undefined, _flags, command: Command) => {
+      const diffId = checkDigest(text)
+      const signal = interruptible('the repository is sound')
+      const source = openInput('-')
+      await firstBytes(source)
+      await withNewRepository(command, async (repository) => {
+        const layer = await importLayer(repository, source, { diffId, signal })
         const contentId = layerStream(layer.diffId)
         await repository.transaction((transaction) => {
           transaction.linkStream(contentId, layer.id)
           if (name !== undefined) transaction.setRef('streams', name, contentId)
         })
         await printLine(layer.id.toString())
-      }),
-    )
+      })
+    })
 }
 
 function layerDumpfile(stream: Buffer, wanted: Parameters<typeof readSplitstreamEntries>[1]): Buffer {

@@ -36,7 +36,7 @@ export function addOciPullCommand(oci: Command): void {
     .option('--json', 'print what was done as JSON')
     .addHelpText('after', '\nExample:\n  composefs oci pull docker://REGISTRY/IMAGE:TAG IMAGE')
     .action(async (image: string, name: string | undefined, flags: PullFlags, command: Command) => {
-      await interruptible((signal) => pullOne(image, name ?? image, flags, command, signal))
+      await pullOne(image, name ?? image, flags, command, interruptible('the repository is sound'))
     })
 }
 

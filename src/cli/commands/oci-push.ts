@@ -36,7 +36,7 @@ export function addOciPushCommand(oci: Command): void {
     .option('--json', 'print what was done as JSON')
     .addHelpText('after', '\nExample:\n  composefs oci push fedora docker://quay.io/team/fedora:41')
     .action(async (image: string, destination: string, flags: PushFlags, command: Command) => {
-      await interruptible((signal) => pushOne(image, destination, flags, command, signal))
+      await pushOne(image, destination, flags, command, interruptible('the repository is sound'))
     })
 }
 
