@@ -3,149 +3,224 @@
  *
  * @packageDocumentation
  */
-import { bytesOf } from '../bytes.ts'
-import { ComposefsError } from '../errors.ts'
+import { bytesOf, fromLatin1, printable } from '../bytes.ts'
+import { ComposefsError, type ErrorCode } from '../errors.ts'
+import { IndexWalk, layoutImages, type NamedImage } from './image-index.ts'
 import type { StoredLayer } from './layer.ts'
 import {
-  choosePlatform,
   type Descriptor,
+  type DockerImage,
+  hasLayersOfFiles,
   isContainerImage,
-  isIndex,
   layerCompression,
   makeManifest,
   type Platform,
   parseConfig,
   parseDockerManifest,
-  parseIndex,
   parseManifest,
 } from './manifest.ts'
 import { sha256 } from './names.ts'
+import { choosePlatform } from './platform.ts'
 import type { ImageParts } from './publish.ts'
 
 /** A member of the archive, as it was taken. */
 export type Member =
   | { readonly kind: 'json'; readonly bytes: Buffer }
   | { readonly kind: 'layer'; readonly layer: StoredLayer }
-  | { readonly kind: 'blob'; readonly digest: string; readonly size: number }
+  /** It looked like a layer and is none: an error only if an image has it for a layer. */
+  | { readonly kind: 'no-layer'; readonly error: ComposefsError }
+  /** Neither; or JSON for which there was no room. */
+  | { readonly kind: 'blob'; readonly overLimit?: boolean }
 
-const refName = 'org.opencontainers.image.ref.name'
-const containerdName = 'io.containerd.image.name'
+/** An image that the archive offers. */
+export interface OfferedImage extends NamedImage {
+  /** Checks it against what came. */
+  read(): ImageParts
+}
+
+/** Options of {@link Archive}. */
+export interface ArchiveOptions {
+  /**
+   * Most bytes that are kept of an archive: of its JSON documents, names and links. Documents beyond it count as other
+   * blobs do. Default 64 MiB.
+   */
+  readonly maxKept?: number
+}
+
+const defaultMaxKept = 64 * 1024 * 1024
+const madeByNobody = 'the program before the pipe may have failed (a wrong name, say); its own message says why'
+/** What a broken index.json beside a manifest.json may fail with. A wrong digest is never passed over. */
+const brokenIndex: ReadonlySet<ErrorCode> = new Set(['ERR_OCI_JSON', 'ERR_ARCHIVE_INCOMPLETE', 'ERR_ARCHIVE_MEMBER'])
 
 /** All members by name. Links were noted as they came; what they lead to may have come later. */
 export class Archive {
   readonly #members = new Map<string, Member>()
   readonly #links = new Map<string, string>()
+  readonly #maxKept: number
+  #kept = 0
 
+  constructor({ maxKept = defaultMaxKept }: ArchiveOptions = {}) {
+    this.#maxKept = maxKept
+  }
+
+  /** Whether a document of this size can still be kept. */
+  hasRoom(size: number): boolean {
+    return this.#kept + size <= this.#maxKept
+  }
+
+  /** @throws {@link ComposefsError} `ERR_LIMIT` where names alone are too much to keep */
   add(name: string, member: Member): void {
+    this.#keep(name.length + (member.kind === 'json' ? member.bytes.length : 0))
     this.#members.set(name, member)
   }
 
+  /** Throws as {@link add} does. */
   link(name: string, target: string): void {
+    this.#keep(name.length + target.length)
     this.#links.set(name, target)
+  }
+
+  #keep(bytes: number): void {
+    this.#kept += bytes
+    if (this.#kept > this.#maxKept) throw tooMuch(this.#maxKept)
   }
 
   /**
    * The images that the archive describes, checked against what came.
    *
+   * @param choose those of the images that are wanted. Default: all
    * @throws {@link ComposefsError} `ERR_ARCHIVE_UNKNOWN` where nothing says what the members are,
    * `ERR_ARCHIVE_INCOMPLETE` where something is missing, `ERR_ARCHIVE_MEMBER`, `ERR_OCI_JSON`, `ERR_OCI_PLATFORM`,
-   * `ERR_OCI_MEDIA_TYPE`, `ERR_DIGEST_MISMATCH`, `ERR_SIZE_MISMATCH`
+   * `ERR_OCI_MEDIA_TYPE`, `ERR_DIGEST_MISMATCH`, `ERR_SIZE_MISMATCH`, `ERR_LIMIT`
    */
-  images(platform: Platform): ImageParts[] {
-    if (this.#members.has('index.json')) return this.#ociImages(platform)
-    if (this.#members.has('manifest.json')) return this.#dockerImages()
-    throw new ComposefsError('ERR_ARCHIVE_UNKNOWN', 'the archive has neither a manifest.json nor an index.json', {
-      hint: 'for the bare tar of a layer use --layer DIFFID; otherwise the archive may have been cut off',
-    })
-  }
-
-  #ociImages(platform: Platform): ImageParts[] {
-    const found = new Map<string, ImageParts>()
-    for (const descriptor of this.#chosen(parseIndex(this.#json('index.json')), platform)) {
-      const manifest = this.#blobJson(descriptor, 'manifest')
-      const tags = [descriptor.annotations[containerdName] ?? descriptor.annotations[refName]]
-      const known = found.get(descriptor.digest)
-      const names = [...(known?.tags ?? []), ...tags.filter((tag) => tag !== undefined)]
-      found.set(descriptor.digest, { ...(known ?? this.#ociImage(manifest)), tags: [...new Set(names)] })
+  images(
+    platform: Platform,
+    choose: (images: readonly OfferedImage[]) => readonly OfferedImage[] = (all) => all,
+  ): ImageParts[] {
+    const read = (offered: readonly OfferedImage[]) => choose(offered).map((image) => image.read())
+    const hasManifest = this.#members.has('manifest.json')
+    if (!this.#members.has('index.json')) {
+      if (hasManifest) return read(this.#dockerImages())
+      throw this.#unknown()
     }
-    return [...found.values()]
-  }
-
-  /** An index of several platforms is one image; separate manifests of a layout are several. */
-  #chosen(manifests: readonly Descriptor[], platform: Platform): Descriptor[] {
-    if (manifests.length === 0) {
-      throw new ComposefsError('ERR_ARCHIVE_INCOMPLETE', 'the index of the archive names no image')
-    }
-    const names = new Set(manifests.map(({ annotations }) => annotations[refName]))
-    const platforms = new Set(manifests.map(({ platform }) => `${platform?.os}/${platform?.architecture}`))
-    const variants = manifests.length > 1 && names.size === 1 && platforms.size > 1
-    const top = variants ? [choosePlatform(manifests, platform)] : manifests
-    return top.map((descriptor) => {
-      let at = descriptor
-      for (let depth = 0; isIndex(at); depth++) {
-        if (depth === 4) throw new ComposefsError('ERR_OCI_JSON', 'the indexes of the archive are nested too deep')
-        const chosen = choosePlatform(parseIndex(this.#blobJson(at, 'index')), platform)
-        at = { ...chosen, annotations: { ...chosen.annotations, ...at.annotations } }
+    try {
+      return read(this.#ociImages(platform))
+    } catch (error) {
+      if (!hasManifest || !(error instanceof ComposefsError) || !brokenIndex.has(error.code)) throw error
+      try {
+        return read(this.#dockerImages())
+      } catch {
+        throw error
       }
-      return at
-    })
+    }
   }
 
-  #ociImage(manifestBytes: Buffer): ImageParts {
+  #ociImages(platform: Platform): OfferedImage[] {
+    const images = layoutImages(this.#json('index.json'))
+    if (images.length === 0) {
+      throw new ComposefsError('ERR_ARCHIVE_INCOMPLETE', 'the index of the archive names no image', {
+        hint: madeByNobody,
+      })
+    }
+    const offered = images.map(({ entries, ...named }) => {
+      const manifest = () => this.#manifest(entries, platform)
+      return { ...named, manifest, read: () => ({ ...this.#ociImage(manifest()), tags: named.tags }) }
+    })
+    // Signatures and the like are beside the images, or in their place.
+    const ofFiles = offered.filter(({ manifest }) => isImage(manifest))
+    return ofFiles.length > 0 ? ofFiles : offered
+  }
+
+  #manifest(entries: readonly Descriptor[], platform: Platform): Buffer {
+    const walk = new IndexWalk(platform, 'the archive')
+    let at: Descriptor | undefined = entries.length === 1 ? entries[0] : choosePlatform(entries, platform)
+    for (;;) {
+      const document = this.#blobJson(at!, 'manifest')
+      at = walk.next(document)
+      if (at === undefined) return document
+    }
+  }
+
+  #ociImage(manifestBytes: Buffer): Omit<ImageParts, 'tags'> {
     const manifest = parseManifest(manifestBytes)
     if (!isContainerImage(manifest)) {
       throw new ComposefsError('ERR_OCI_MEDIA_TYPE', 'the archive holds an artifact, not a container image', {
         actual: manifest.config.mediaType,
         expected: 'an image config',
+        hint: 'to keep it as it is, unpack the archive and use: composefs oci pull oci:DIRECTORY',
       })
     }
     const config = this.#blobJson(manifest.config, 'config')
     const { diffIds } = parseConfig(config)
     checkCount(diffIds.length, manifest.layers.length)
     const layers = manifest.layers.map((descriptor, i) => this.#ociLayer(descriptor, i, diffIds))
-    return { manifest: manifestBytes, config, layers: new Map(layers.map(({ diffId, id }) => [diffId, id])), tags: [] }
+    return { manifest: manifestBytes, config, layers: new Map(layers.map(({ diffId, id }) => [diffId, id])) }
   }
 
   #ociLayer(descriptor: Descriptor, i: number, diffIds: readonly string[]): StoredLayer {
     const number = `layer ${i + 1} of ${diffIds.length}`
-    const compression = layerCompression(descriptor.mediaType)
+    layerCompression(descriptor.mediaType)
     const layer = this.#layer(blobName(descriptor.digest), number)
     checkSize(number, descriptor.size, layer.size)
     checkDigest(number, descriptor.digest, layer.digest)
-    if (layer.compression !== compression && layer.tarSize > 0) {
-      throw new ComposefsError('ERR_OCI_MEDIA_TYPE', `${number} is not compressed as its media type says`, {
-        expected: compression,
-        actual: layer.compression,
-        hint: 'the tool that built the image labelled it wrongly; copy it with skopeo, which repairs that',
-      })
-    }
     checkDigest(number, diffIds[i]!, layer.diffId)
     return layer
   }
 
-  #dockerImages(): ImageParts[] {
-    const images = parseDockerManifest(this.#json('manifest.json'))
-    if (images.length === 0) throw new ComposefsError('ERR_ARCHIVE_INCOMPLETE', 'the manifest.json names no image')
-    return images.map((image) => {
-      const config = this.#json(image.config)
-      const digest = sha256(config)
-      const named = /^(?:blobs\/sha256\/)?([0-9a-f]{64})(?:\.json)?$/.exec(image.config)?.[1]
-      if (named !== undefined) checkDigest('the config', `sha256:${named}`, digest)
-      const { diffIds } = parseConfig(config)
-      checkCount(diffIds.length, image.layers.length)
-      const layers = image.layers.map((name, i) => {
-        const number = `layer ${i + 1} of ${diffIds.length}`
-        const layer = this.#layer(name, number)
-        checkDigest(number, diffIds[i]!, layer.diffId)
-        return layer
+  #dockerImages(): OfferedImage[] {
+    const bytes = this.#json('manifest.json')
+    // What skopeo and its like write where they find no image.
+    const isNull = bytes.toString('latin1').trim() === 'null'
+    const images = isNull ? [] : parseDockerManifest(bytes)
+    if (images.length === 0) {
+      const what = `the archive is empty: its manifest.json ${isNull ? 'is null' : 'names no image'}`
+      throw new ComposefsError('ERR_ARCHIVE_INCOMPLETE', what, { hint: madeByNobody })
+    }
+    return images.map((image, i) => {
+      const { tags } = image
+      return { tags, names: tags, numbers: [i], read: () => this.#dockerImage(image) }
+    })
+  }
+
+  #dockerImage(image: DockerImage): ImageParts {
+    const config = this.#json(image.config)
+    const digest = sha256(config)
+    const named = /^(?:blobs\/sha256\/)?([0-9a-f]{64})(?:\.json)?$/.exec(image.config)?.[1]
+    if (named !== undefined) checkDigest('the config', `sha256:${named}`, digest)
+    const { diffIds } = parseConfig(config)
+    checkCount(diffIds.length, image.layers.length)
+    const layers = image.layers.map((name, i) => {
+      const number = `layer ${i + 1} of ${diffIds.length}`
+      const layer = this.#layer(name, number)
+      checkDigest(number, diffIds[i]!, layer.diffId)
+      return layer
+    })
+    const sizes = layers.map(({ diffId, tarSize }) => ({ diffId, size: tarSize }))
+    return {
+      manifest: makeManifest({ digest, size: config.length }, sizes),
+      config,
+      layers: new Map(layers.map(({ diffId, id }) => [diffId, id])),
+      tags: image.tags,
+    }
+  }
+
+  /** Neither list of images is there: perhaps since it is elsewhere, or since this is a layer. */
+  #unknown(): ComposefsError {
+    const what = 'the archive has neither a manifest.json nor an index.json'
+    for (const [name, member] of this.#members) {
+      const [folder = '', file, ...deeper] = name.split('/')
+      const isIndex = file === 'index.json' && this.#members.has(`${folder}/oci-layout`)
+      // Applications have files of that name as well.
+      const isManifest =
+        file === 'manifest.json' && member.kind === 'json' && /^\s*\[/.test(member.bytes.toString('latin1'))
+      if (deeper.length > 0 || !(isIndex || isManifest)) continue
+      const shown = printable(fromLatin1(folder))
+      return new ComposefsError('ERR_ARCHIVE_UNKNOWN', `${what}: they are in its folder ${shown}`, {
+        hint: `make it again from inside of the folder: tar -C ${shown} -c . (or unpack it, and pull oci:${shown})`,
       })
-      const sizes = layers.map(({ diffId, tarSize }) => ({ diffId, size: tarSize }))
-      return {
-        manifest: makeManifest({ digest, size: config.length }, sizes),
-        config,
-        layers: new Map(layers.map(({ diffId, id }) => [diffId, id])),
-        tags: image.tags,
-      }
+    }
+    return new ComposefsError('ERR_ARCHIVE_UNKNOWN', what, {
+      hint: 'for the bare tar of a layer use --layer DIFFID; otherwise the archive may have been cut off',
     })
   }
 
@@ -166,6 +241,7 @@ export class Archive {
     const member = this.#find(name)
     if (member?.kind === 'json') return member.bytes
     if (member === undefined) throw incomplete(name)
+    if (member.kind === 'blob' && member.overLimit) throw tooMuch(this.#maxKept, name)
     throw new ComposefsError('ERR_ARCHIVE_MEMBER', 'a member of the archive should be JSON and is not', { path: name })
   }
 
@@ -173,9 +249,14 @@ export class Archive {
     const member = this.#find(name)
     if (member?.kind === 'layer') return member.layer
     if (member === undefined) throw incomplete(name, number)
-    throw new ComposefsError('ERR_ARCHIVE_MEMBER', `${number} is no tar, plain or compressed with gzip or zstd`, {
-      path: name,
-    })
+    if (member.kind === 'no-layer') throw within(number, name, member.error)
+    throw new ComposefsError(
+      'ERR_ARCHIVE_MEMBER',
+      `${number} is no tar, plain or compressed with gzip, zstd, xz or bzip2`,
+      {
+        path: name,
+      },
+    )
   }
 
   #blobJson(descriptor: Descriptor, what: string): Buffer {
@@ -194,6 +275,29 @@ function incomplete(path: string, number?: string): ComposefsError {
   const what = number === undefined ? 'a member that the archive refers to' : `${number}, which the archive refers to,`
   const hint = 'the archive was cut off, or written incompletely: make it again'
   return new ComposefsError('ERR_ARCHIVE_INCOMPLETE', `${what} is missing`, { path, hint })
+}
+
+function tooMuch(limit: number, path?: string): ComposefsError {
+  return new ComposefsError('ERR_LIMIT', `the archive has more documents and names than are kept (${limit} bytes)`, {
+    ...(path !== undefined && { path }),
+    hint: 'raise maxKept (--max-kept) if the archive can be trusted',
+  })
+}
+
+function within(number: string, name: string, error: ComposefsError): ComposefsError {
+  const { code, message, stage, path, offset, expected, actual, hint } = error
+  const wrapped = new ComposefsError(code, `${number} (${name}): ${message}`, { cause: error })
+  // The message says them already.
+  return Object.assign(wrapped, { stage, path, offset, expected, actual, hint })
+}
+
+/** Whatever is wrong with a manifest is told when it is read. */
+function isImage(manifest: () => Buffer): boolean {
+  try {
+    return hasLayersOfFiles(parseManifest(manifest()))
+  } catch {
+    return true
+  }
 }
 
 function checkCount(diffIds: number, layers: number): void {

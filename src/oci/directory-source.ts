@@ -3,18 +3,17 @@
  *
  * @packageDocumentation
  */
-import { createReadStream, openSync, type ReadStream, readFileSync, statSync } from 'node:fs'
+import { createReadStream, type ReadStream, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ComposefsError } from '../errors.ts'
 import { isErrno, systemError } from '../native/errno.ts'
+import { openRegular, readRegular } from '../native/regular-file.ts'
 import { blobName } from './archive.ts'
-import { JsonReader } from './json.ts'
-import { type Descriptor, parseIndex } from './manifest.ts'
+import { imageCalled, type LayoutImage, layoutImages } from './image-index.ts'
+import { type Descriptor, documentType, hasLayersOfFiles, isIndex, mediaTypes, parseManifest } from './manifest.ts'
 import { sha256 } from './names.ts'
 import type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'
 
-const refName = 'org.opencontainers.image.ref.name'
-const indexType = 'application/vnd.oci.image.index.v1+json'
 /** Largest manifest, index or config, in bytes. */
 const maxJson = 8 * 1024 * 1024
 
@@ -22,76 +21,98 @@ const maxJson = 8 * 1024 * 1024
 export class DirectorySource implements ImageSource {
   readonly name: string
   readonly #directory: string
-  readonly #top: SourceManifest
   readonly #fileOf: (digest: string) => string
+  #top: SourceManifest | undefined
 
-  private constructor(name: string, directory: string, top: SourceManifest, fileOf: (digest: string) => string) {
+  private constructor(name: string, directory: string, fileOf: (digest: string) => string) {
     this.name = name
     this.#directory = directory
-    this.#top = top
     this.#fileOf = fileOf
   }
 
   /**
    * An OCI layout.
    *
-   * @param tag which of its images; may be left out where there is one, or one for each platform
+   * @param tag which of its images, or `@` and its number in the index from 0 on; may be left out where there is one, or
+   * one for each platform
    * @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_OCI_NOT_FOUND` naming the tags that are there, `ERR_OCI_JSON`,
-   * `ERR_IO`
+   * `ERR_IO`, `ERR_LIMIT`
    */
   static layout(directory: string, tag?: string): DirectorySource {
-    const bytes = readJson(directory, 'index.json')
-    const all = parseIndex(bytes)
-    const found = all.filter(({ annotations }) => tag === undefined || annotations[refName] === tag)
-    const name = `oci:${directory}${tag === undefined ? '' : `:${tag}`}`
-    if (found.length === 0 || new Set(found.map(({ annotations }) => annotations[refName])).size > 1) {
-      const tags = all.flatMap(({ annotations }) => annotations[refName] ?? [])
-      const problem = found.length === 0 ? 'the layout has no such image' : 'the layout has several images'
-      throw new ComposefsError('ERR_OCI_NOT_FOUND', problem, {
-        path: name,
-        hint: tags.length === 0 ? 'its images have no tags' : `choose one of its tags: ${tags.join(', ')}`,
-      })
-    }
-    const [only] = found
-    const source = new DirectorySource(name, directory, indexOf(found), blobName)
-    return found.length > 1 ? source : new DirectorySource(name, directory, source.#read(only!.digest), blobName)
+    const images = layoutImages(readJson(directory, 'index.json'))
+    const source = new DirectorySource(`oci:${directory}${tag === undefined ? '' : `:${tag}`}`, directory, blobName)
+    const { entries } = source.#choose(images, tag)
+    const [first] = entries
+    source.#top = entries.length === 1 ? source.#read(first!.digest) : indexOf(entries)
+    if (entries.length === 1) source.#checkSize('the manifest', first!.size, source.#top.bytes)
+    return source
   }
 
   /** What skopeo writes to `dir:`. Throws as {@link layout} does. */
   static plain(directory: string): DirectorySource {
-    return new DirectorySource(
-      `dir:${directory}`,
-      directory,
-      asManifest(readJson(directory, 'manifest.json')),
-      (digest) => digest.slice('sha256:'.length),
-    )
+    const source = new DirectorySource(`dir:${directory}`, directory, (digest) => digest.slice('sha256:'.length))
+    source.#top = asManifest(readJson(directory, 'manifest.json'))
+    return source
   }
 
   async manifest(digest?: string): Promise<SourceManifest> {
-    return digest === undefined ? this.#top : this.#read(digest)
+    return digest === undefined ? this.#top! : this.#read(digest)
   }
 
   async readBlob({ digest, size }: BlobDescriptor, what = 'the blob'): Promise<Buffer> {
     const bytes = readJson(this.#directory, this.#fileOf(digest))
     this.#check(what, digest, bytes)
-    if (bytes.length === size) return bytes
-    throw new ComposefsError('ERR_SIZE_MISMATCH', `${what} has another size than its descriptor says`, {
-      path: this.name,
-      expected: size,
-      actual: bytes.length,
-    })
+    this.#checkSize(what, size, bytes)
+    return bytes
   }
 
   blob({ digest }: BlobDescriptor, what = 'the blob'): ReadStream {
     const path = join(this.#directory, this.#fileOf(digest))
     try {
-      return createReadStream('', { fd: openSync(path, 'r'), highWaterMark: 256 * 1024 })
+      return createReadStream('', { fd: openRegular(path).fd, highWaterMark: 256 * 1024 })
     } catch (error) {
       throw missing(error, what, path)
     }
   }
 
   async close(): Promise<void> {}
+
+  #choose(images: readonly LayoutImage[], tag: string | undefined): LayoutImage {
+    const called = tag === undefined ? undefined : imageCalled(images, tag)
+    const found = tag === undefined ? images : called === undefined ? [] : [called]
+    // Signatures and the like are beside the image, or in its place.
+    const ofFiles = found.length > 1 ? found.filter((image) => this.#isOfFiles(image)) : []
+    const [only, ...more] = ofFiles.length > 0 ? ofFiles : found
+    if (only !== undefined && more.length === 0) return only
+    const problem = only === undefined ? 'the layout has no such image' : 'the layout has several images'
+    const tags = images.flatMap(({ tags }) => tags)
+    const hint =
+      images.length === 0
+        ? 'its index.json is empty'
+        : tags.length === 0
+          ? 'its images have no tags: @0 is the first of them'
+          : `choose one of its tags: ${tags.join(', ')}`
+    throw new ComposefsError('ERR_OCI_NOT_FOUND', problem, { path: this.name, hint })
+  }
+
+  #isOfFiles({ entries }: LayoutImage): boolean {
+    try {
+      const { bytes, mediaType } = this.#read(entries[0]!.digest)
+      return isIndex({ mediaType }) || hasLayersOfFiles(parseManifest(bytes))
+    } catch {
+      // What is wrong with it is told when it is the only one.
+      return true
+    }
+  }
+
+  #checkSize(what: string, expected: number, { length: actual }: Buffer): void {
+    if (actual === expected) return
+    throw new ComposefsError('ERR_SIZE_MISMATCH', `${what} has another size than its descriptor says`, {
+      path: this.name,
+      expected,
+      actual,
+    })
+  }
 
   #read(digest: string): SourceManifest {
     // A dir: of several platforms keeps their manifests apart from its blobs.
@@ -114,25 +135,20 @@ export class DirectorySource implements ImageSource {
 }
 
 function asManifest(bytes: Buffer): SourceManifest {
-  const json = new JsonReader('manifest')
-  const { mediaType, manifests } = json.object(json.parse(bytes))
-  const type = typeof mediaType === 'string' ? mediaType : manifests === undefined ? '' : indexType
-  return { bytes, mediaType: type, digest: sha256(bytes) }
+  return { bytes, mediaType: documentType(bytes), digest: sha256(bytes) }
 }
 
 /** Images of one tag, for a choice by platform. */
 function indexOf(manifests: readonly Descriptor[]): SourceManifest {
-  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }))
-  return { bytes, mediaType: indexType, digest: sha256(bytes) }
+  const mediaType = mediaTypes.index
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }))
+  return { bytes, mediaType, digest: sha256(bytes) }
 }
 
 function readJson(directory: string, name: string): Buffer {
   const path = join(directory, name)
   try {
-    if (statSync(path).size > maxJson) {
-      throw new ComposefsError('ERR_LIMIT', `the file is larger than the limit of ${maxJson} bytes`, { path })
-    }
-    return readFileSync(path)
+    return readRegular(path, maxJson)
   } catch (error) {
     throw missing(error, 'the image', path)
   }

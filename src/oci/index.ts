@@ -27,13 +27,12 @@ export {
   untagImage,
   verifyLayers,
 } from './image.ts'
-export { type ImportEvent, type ImportOptions, importArchive } from './import.ts'
+export { type ImportEvent, type ImportOptions, importArchive, type RepositoryOpener } from './import.ts'
 export { importLayer, type LayerOptions, type LayerReceiver, receiveLayer, type StoredLayer } from './layer.ts'
 export { LayoutDestination } from './layout-destination.ts'
 export {
-  choosePlatform,
   type Descriptor,
-  hostPlatform,
+  documentType,
   type ImageConfig,
   isIndex,
   type Manifest,
@@ -43,9 +42,9 @@ export {
   parseConfig,
   parseIndex,
   parseManifest,
-  parsePlatform,
 } from './manifest.ts'
 export { configStream, layerStream, manifestStream, tagRef } from './names.ts'
+export { choosePlatform, hostPlatform, parsePlatform } from './platform.ts'
 export { type ImageParts, type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
 export { type PullEvent, type PullOptions, pullAny, pullImage } from './pull.ts'
 export type { LayerEvent } from './pull-layers.ts'

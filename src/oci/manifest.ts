@@ -5,7 +5,7 @@
  */
 import { ComposefsError } from '../errors.ts'
 import type { Compression } from '../streams/compression.ts'
-import { JsonReader } from './json.ts'
+import { type JsonObject, JsonReader } from './json.ts'
 
 /** Points at a blob. */
 export interface Descriptor {
@@ -14,6 +14,8 @@ export interface Descriptor {
   readonly size: number
   readonly platform: Platform | undefined
   readonly annotations: Readonly<Record<string, string>>
+  /** What it is, where it is no image. */
+  readonly artifactType?: string | undefined
   /** Where else it is to be had. */
   readonly urls?: readonly string[] | undefined
 }
@@ -27,6 +29,8 @@ export interface Platform {
 
 /** An image manifest. */
 export interface Manifest {
+  /** What it says it is, if it does. */
+  readonly mediaType?: string | undefined
   readonly config: Descriptor
   readonly layers: readonly Descriptor[]
   /** What a signature, or the like, is about. */
@@ -49,40 +53,87 @@ export const mediaTypes = {
   layer: 'application/vnd.oci.image.layer.v1.tar',
 } as const
 
+const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json'
 const indexTypes = new Set<string>([mediaTypes.index, 'application/vnd.docker.distribution.manifest.list.v2+json'])
 /** What to ask a registry for, the usual ones first: OCI and Docker schema 2, image manifests and indexes. */
-export const manifestTypes: readonly string[] = [
-  mediaTypes.manifest,
-  ...indexTypes,
-  'application/vnd.docker.distribution.manifest.v2+json',
-]
+export const manifestTypes: readonly string[] = [mediaTypes.manifest, ...indexTypes, dockerManifest]
 const configTypes = new Set<string>([mediaTypes.config, 'application/vnd.docker.container.image.v1+json'])
-const oci = 'application/vnd.oci.image.layer.'
-const docker = 'application/vnd.docker.image.rootfs.'
-const layerTypes: ReadonlyMap<string, Compression> = new Map<string, Compression>([
-  [`${oci}v1.tar`, 'none'],
-  [`${oci}v1.tar+gzip`, 'gzip'],
-  [`${oci}v1.tar+zstd`, 'zstd'],
-  [`${oci}nondistributable.v1.tar`, 'none'],
-  [`${oci}nondistributable.v1.tar+gzip`, 'gzip'],
-  [`${oci}nondistributable.v1.tar+zstd`, 'zstd'],
-  [`${docker}diff.tar`, 'none'],
-  [`${docker}diff.tar.gzip`, 'gzip'],
-  [`${docker}diff.tar.zstd`, 'zstd'],
-])
+/** A tar of OCI or Docker, and what it says of its compression. */
+const layerType =
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar|docker\.image\.rootfs\.diff\.tar)(?:[+.](gzip|zstd|xz|bzip2))?$/
 
-/** Whether the blob behind a descriptor is a list of manifests. */
+/** Whether the blob behind a descriptor is said to be a list of manifests. */
 export const isIndex = ({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean => indexTypes.has(mediaType)
 
 /** Whether a manifest describes a container image, and not some other artifact. */
-export const isContainerImage = ({ config }: Manifest): boolean => configTypes.has(config.mediaType)
+export function isContainerImage({ mediaType, config, layers }: Manifest): boolean {
+  if (configTypes.has(config.mediaType)) return true
+  // Registries and tools of Docker's early years called the config anything; no type of a vendor was among it
+  // (docker/distribution#1621, moby/moby#22378).
+  const isDocker = mediaType === undefined ? layers.length > 0 : mediaType === dockerManifest
+  const areDockers = layers.every(({ mediaType }) => mediaType.startsWith('application/vnd.docker.image.rootfs.'))
+  return isDocker && areDockers && !/^application\/vnd\./.test(config.mediaType)
+}
 
-/** How a layer of this media type is compressed. @throws {@link ComposefsError} `ERR_OCI_MEDIA_TYPE` */
+/** Whether a tree can be made of it: signatures of images have the config of an image, and layers that are none. */
+export function hasLayersOfFiles(manifest: Manifest): boolean {
+  return isContainerImage(manifest) && manifest.layers.every(({ mediaType }) => layerType.test(mediaType))
+}
+
+/**
+ * How a layer of this media type is said to be compressed. That is a hint: the first bytes of the blob decide.
+ *
+ * @throws {@link ComposefsError} `ERR_OCI_MEDIA_TYPE` for what is no layer of files
+ */
 export function layerCompression(mediaType: string): Compression {
-  const compression = layerTypes.get(mediaType)
-  if (compression !== undefined) return compression
+  const match = layerType.exec(mediaType)
+  if (match !== null) return (match[1] as Compression | undefined) ?? 'none'
   throw new ComposefsError('ERR_OCI_MEDIA_TYPE', `layers of the media type ${mediaType} are not supported`, {
-    hint: mediaType.includes('foreign') ? 'foreign layers are fetched from elsewhere' : 'layers are tar, gzip or zstd',
+    hint: mediaType.includes('foreign')
+      ? 'foreign layers are fetched from elsewhere'
+      : 'layers are tars, plain or compressed with gzip, zstd, xz or bzip2',
+  })
+}
+
+/**
+ * What a manifest or index is, told by its contents: how it is labelled elsewhere (a header, a descriptor) must not
+ * decide, or one digest would stand for two images (CVE-2021-41190).
+ *
+ * @param what what to call it in messages
+ * @returns a media type
+ * @throws {@link ComposefsError} `ERR_OCI_JSON`, also where it is both, or says that it is what it is not
+ */
+export function documentType(bytes: Uint8Array, what = 'manifest'): string {
+  const json = new JsonReader(what)
+  const document = json.object(json.parse(bytes))
+  const isList = checkUnambiguous(document, what)
+  const { mediaType } = document
+  if (typeof mediaType !== 'string' || !manifestTypes.includes(mediaType)) {
+    return isList
+      ? mediaTypes.index
+      : typeof mediaType === 'string' && mediaType !== ''
+        ? mediaType
+        : mediaTypes.manifest
+  }
+  if (indexTypes.has(mediaType) === isList) return mediaType
+  throw new ComposefsError('ERR_OCI_JSON', `the ${what} is ambiguous: it is not what it says`, {
+    expected: mediaType,
+    actual: isList ? 'an index' : 'a manifest',
+    hint: 'whoever made it made a mistake, or means to deceive; do not use it',
+  })
+}
+
+/** Whether it is an index. What is both is refused; other tools read keys in any case, and a null as nothing. */
+function checkUnambiguous(document: JsonObject, what: string): boolean {
+  const keys = Object.keys(document).filter((key) => document[key] != null)
+  const find = (names: readonly string[]) => keys.find((key) => names.includes(key.toLowerCase()))
+  const ofManifest = find(['layers', 'config', 'fslayers', 'history'])
+  const ofIndex = find(['manifests'])
+  if (ofManifest === undefined) return 'manifests' in document
+  if (ofIndex === undefined) return false
+  const text = `the ${what} is ambiguous: it is both a manifest (${ofManifest}) and an index (${ofIndex})`
+  throw new ComposefsError('ERR_OCI_JSON', text, {
+    hint: 'tools differ about the image that it stands for; do not use it (CVE-2021-41190)',
   })
 }
 
@@ -90,19 +141,41 @@ export function layerCompression(mediaType: string): Compression {
 export function parseManifest(bytes: Uint8Array): Manifest {
   const json = new JsonReader('manifest')
   const manifest = json.object(json.parse(bytes))
+  checkUnambiguous(manifest, 'manifest')
+  const { mediaType } = manifest
   return {
+    ...(typeof mediaType === 'string' && { mediaType }),
     config: descriptor(json, manifest['config'], 'config'),
-    layers: json.array(manifest['layers'], 'layers').map((layer, i) => descriptor(json, layer, `layers[${i}]`)),
+    layers: json.array(listOf(manifest, 'layers'), 'layers').map((layer, i) => descriptor(json, layer, `layers[${i}]`)),
     ...(manifest['subject'] != null && { subject: descriptor(json, manifest['subject'], 'subject') }),
   }
 }
 
-/** Reads an index, or the `index.json` of a layout. @throws {@link ComposefsError} `ERR_OCI_JSON` naming the field */
+/**
+ * Reads an index, or the `index.json` of a layout. Entries that cannot be used are left out: they may be of a kind that
+ * does not concern an image. So are fields without a meaning here.
+ *
+ * @throws {@link ComposefsError} `ERR_OCI_JSON` naming the field, where no entry can be used
+ */
 export function parseIndex(bytes: Uint8Array): Descriptor[] {
   const json = new JsonReader('index')
   const index = json.object(json.parse(bytes))
-  return json.array(index['manifests'], 'manifests').map((item, i) => descriptor(json, item, `manifests[${i}]`))
+  checkUnambiguous(index, 'index')
+  const usable: Descriptor[] = []
+  let unusable: unknown
+  for (const [i, item] of json.array(listOf(index, 'manifests'), 'manifests').entries()) {
+    try {
+      usable.push(descriptor(json, item, `manifests[${i}]`))
+    } catch (error) {
+      unusable ??= error
+    }
+  }
+  if (usable.length === 0 && unusable !== undefined) throw unusable
+  return usable
 }
+
+/** Programs in Go write an empty list as null. */
+const listOf = (object: JsonObject, field: string): unknown => (object[field] === null ? [] : object[field])
 
 /** Reads an image config. @throws {@link ComposefsError} `ERR_OCI_JSON` naming the field */
 export function parseConfig(bytes: Uint8Array): ImageConfig {
@@ -158,77 +231,30 @@ export function parseDockerManifest(bytes: Uint8Array): DockerImage[] {
   })
 }
 
-/** The platform of this machine, as OCI calls it. */
-export function hostPlatform(): Platform {
-  const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' }
-  const { arch, platform } = process
-  return { os: platform === 'darwin' ? 'linux' : platform, architecture: architectures[arch] ?? arch }
-}
-
-/** Reads `OS/ARCHITECTURE[/VARIANT]`. @throws {@link ComposefsError} `ERR_ARGUMENT` */
-export function parsePlatform(text: string): Platform {
-  const [os, architecture, variant, ...rest] = text.split('/')
-  if (!os || !architecture || rest.length > 0) {
-    throw new ComposefsError('ERR_ARGUMENT', `not a platform: ${text}`, { hint: 'write it like linux/arm64' })
-  }
-  return { os, architecture, variant }
-}
-
-/**
- * The manifest for a platform among those of an index. One that is alone and names no platform is taken as it is.
- *
- * @throws {@link ComposefsError} `ERR_OCI_PLATFORM`, naming those that are there
- */
-export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor {
-  const only = manifests[0]
-  if (only !== undefined && manifests.length === 1 && only.platform === undefined) return only
-  const { os, architecture } = wanted
-  const alike = manifests.filter(({ platform }) => platform?.os === os && platform.architecture === architecture)
-  for (const variant of variantsFor(wanted)) {
-    const found = alike.find(({ platform }) => variant === 'any' || platform?.variant === variant)
-    if (found !== undefined) return found
-  }
-  throw new ComposefsError('ERR_OCI_PLATFORM', `there is no image for ${platformText(wanted)}`, {
-    hint: `choose one with --platform: ${manifests.map(({ platform }) => platformText(platform)).join(', ')}`,
-  })
-}
-
-/** What runs where a variant is wanted, the best first: 32-bit ARM runs what was made for older ones. */
-function variantsFor({ architecture, variant }: Platform): (string | undefined)[] {
-  if (variant === undefined) return ['any']
-  const older = architecture === 'arm' ? ['v7', 'v6', 'v5'].filter((other) => other < variant) : []
-  // To leave it out means v8 of arm64, and the oldest that is in use of others.
-  return [variant, ...older, undefined]
-}
-
-function platformText(platform: Platform | undefined): string {
-  if (platform === undefined) return '(none named)'
-  return [platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined).join('/')
-}
-
 function descriptor(json: JsonReader, value: unknown, field: string): Descriptor {
   const object = json.object(value, field)
+  const { urls, artifactType } = object
   return {
-    mediaType: json.string(object['mediaType'], `${field}.mediaType`),
+    mediaType: json.string(object['mediaType'] ?? '', `${field}.mediaType`),
     digest: json.digest(object['digest'], `${field}.digest`),
     size: json.size(object['size'], `${field}.size`),
-    platform: platformOf(json, object['platform'], `${field}.platform`),
-    annotations: annotationsOf(json, object['annotations'], `${field}.annotations`),
-    ...(object['urls'] != null && { urls: json.strings(object['urls'], `${field}.urls`) }),
+    platform: platformOf(object['platform']),
+    annotations: annotationsOf(object['annotations']),
+    ...(typeof artifactType === 'string' && artifactType !== '' && { artifactType }),
+    ...(Array.isArray(urls) && { urls: urls.filter((url) => typeof url === 'string') }),
   }
 }
 
-function platformOf(json: JsonReader, value: unknown, field: string): Platform | undefined {
-  if (value === undefined || value === null) return undefined
-  const platform = json.object(value, field)
-  return {
-    os: json.string(platform['os'], `${field}.os`),
-    architecture: json.string(platform['architecture'], `${field}.architecture`),
-    variant: json.optionalString(platform['variant'], `${field}.variant`),
-  }
+/** One that says nothing is none; one that says half of it is for no machine. */
+function platformOf(value: unknown): Platform | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { os, architecture, variant } = value as JsonObject
+  const text = (field: unknown): string | undefined => (typeof field === 'string' && field !== '' ? field : undefined)
+  if (text(os) === undefined && text(architecture) === undefined) return undefined
+  return { os: text(os) ?? 'unknown', architecture: text(architecture) ?? 'unknown', variant: text(variant) }
 }
 
-function annotationsOf(json: JsonReader, value: unknown, field: string): Record<string, string> {
-  const object = json.object(value ?? {}, field)
-  return Object.fromEntries(Object.entries(object).map(([key, item]) => [key, json.string(item, `${field}.${key}`)]))
+function annotationsOf(value: unknown): Record<string, string> {
+  if (typeof value !== 'object' || value === null) return {}
+  return Object.fromEntries(Object.entries(value).filter(([, text]) => typeof text === 'string'))
 }

@@ -7,22 +7,20 @@ import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
 import { type PublishedArtifact, publishArtifact } from './artifact.ts'
 import { bootImageId } from './boot.ts'
+import { IndexWalk } from './image-index.ts'
 import type { LayerOptions } from './layer.ts'
 import {
-  choosePlatform,
   type Descriptor,
-  hostPlatform,
   isContainerImage,
-  isIndex,
   layerCompression,
   type Manifest,
   type Platform,
   parseConfig,
-  parseIndex,
   parseManifest,
 } from './manifest.ts'
 import { tagRef } from './names.ts'
 import { unlessAborted } from './parallel.ts'
+import { hostPlatform } from './platform.ts'
 import { type ImageParts, type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
 import { type LayerEvent, LayerPuller, type WantedLayer } from './pull-layers.ts'
 import type { ImageSource, SourceManifest } from './source.ts'
@@ -49,8 +47,6 @@ export interface PullOptions extends PublishOptions, Pick<LayerOptions, 'decompr
   readonly parallel?: number
   readonly onEvent?: (event: PullEvent) => void
 }
-
-const maxIndexDepth = 4
 
 type FetchArguments = [repository: Repository, source: ImageSource, found: FoundManifest, options: PullOptions]
 
@@ -155,22 +151,21 @@ async function fetchParts(...[repository, source, found, options]: FetchArgument
 }
 
 async function findManifest(source: ImageSource, platform: Platform): Promise<SourceManifest> {
+  const walk = new IndexWalk(platform, source.name)
   let found = await source.manifest()
-  for (let depth = 0; isIndex(found); depth++) {
-    if (depth === maxIndexDepth)
-      throw new ComposefsError('ERR_OCI_JSON', `the indexes of ${source.name} are nested too deep`)
+  for (;;) {
     const { bytes } = found
-    const { digest, size } = ofSource(source, () => choosePlatform(parseIndex(bytes), platform))
-    found = await source.manifest(digest, 'the manifest')
-    if (found.bytes.length !== size) {
+    const next = ofSource(source, () => walk.next(bytes))
+    if (next === undefined) return found
+    found = await source.manifest(next.digest, 'the manifest')
+    if (found.bytes.length !== next.size) {
       throw new ComposefsError('ERR_SIZE_MISMATCH', 'the manifest has another size than the index says', {
-        path: `${source.name}@${digest}`,
-        expected: size,
+        path: `${source.name}@${next.digest}`,
+        expected: next.size,
         actual: found.bytes.length,
       })
     }
   }
-  return found
 }
 
 /** Errors about a document name the image that it belongs to. */

@@ -37,14 +37,21 @@ export type ArchiveRecord =
 export interface ArchiveReaderOptions {
   /** Largest member that counts as JSON, in bytes. Default 8 MiB. */
   readonly maxJson?: number
+  /** Most members, without directories. Default 32,768. */
+  readonly maxMembers?: number
 }
 
 const defaultMaxJson = 8 * 1024 * 1024
+const defaultMaxMembers = 32 * 1024
+/** An object or array; null is what tools write that found no image. */
+const beginsJson = /^(?:\xef\xbb\xbf)?\s*(?:[{[]|null\s*$)/
 const progressTexts = ['Getting image source', 'Copying blob', 'Copying config', 'Writing manifest', 'Trying to pull']
 
 /** The logic of {@link ArchiveReader}. */
 export class ArchiveReaderMachine implements Machine<Buffer, ArchiveRecord> {
   readonly #maxJson: number
+  readonly #maxMembers: number
+  #members = 0
   readonly #tar = new TarDecoderMachine()
   readonly #pax = new PaxParserMachine()
   /** The input until it is known to be a tar. */
@@ -55,6 +62,7 @@ export class ArchiveReaderMachine implements Machine<Buffer, ArchiveRecord> {
 
   constructor(options: ArchiveReaderOptions = {}) {
     this.#maxJson = options.maxJson ?? defaultMaxJson
+    this.#maxMembers = options.maxMembers ?? defaultMaxMembers
   }
 
   push(input: Buffer, emit: Emit<ArchiveRecord>): void {
@@ -117,8 +125,15 @@ export class ArchiveReaderMachine implements Machine<Buffer, ArchiveRecord> {
 
   #begin(entry: Entry, emit: Emit<ArchiveRecord>): void {
     const name = fromLatin1(components(entry.path).join('/'))
+    const isLink = entry.type === 'symlink' || entry.type === 'hardlink'
+    if ((isLink || entry.type === 'file') && ++this.#members > this.#maxMembers) {
+      throw new ComposefsError('ERR_LIMIT', `the archive has more than ${this.#maxMembers} members`, {
+        offset: entry.offset,
+        hint: 'the tar of a layer is imported with --layer DIFFID; for a large archive raise maxMembers (--max-members)',
+      })
+    }
     if (entry.type === 'file') this.#member = { entry, name, head: [], length: 0 }
-    if (entry.type !== 'symlink' && entry.type !== 'hardlink') return
+    if (!isLink) return
     // A hardlink's target is a path in the archive, a symlink's is relative to its directory.
     const base = entry.type === 'symlink' ? name.split('/').slice(0, -1) : []
     emit({ kind: 'link', name, target: resolve(base, entry.linkTarget, entry) })
@@ -156,8 +171,8 @@ export class ArchiveReaderMachine implements Machine<Buffer, ArchiveRecord> {
     const tar = size === 0 || (block.length === blockSize && (hasValidChecksum(block) || isZeroBlock(block)))
     if (tar) return { content: 'layer', compression: 'none' }
     const compression = detectCompression(head, true) ?? 'none'
-    if (compression === 'gzip' || compression === 'zstd') return { content: 'layer', compression }
-    const json = compression === 'none' && size <= this.#maxJson && /^\s*[{[]/.test(block.toString('latin1'))
+    if (compression !== 'none') return { content: 'layer', compression }
+    const json = size <= this.#maxJson && beginsJson.test(block.toString('latin1'))
     return { content: json ? 'json' : 'blob', compression }
   }
 }
@@ -165,8 +180,8 @@ export class ArchiveReaderMachine implements Machine<Buffer, ArchiveRecord> {
 /**
  * Takes a docker-archive or oci-archive apart: uncompressed bytes in, members and their bytes out, whatever their order.
  *
- * Errors: `ERR_ARCHIVE_PROGRESS_TEXT` and `ERR_ARCHIVE_UNKNOWN` for input that is none, and those of TarDecoder and
- * PaxParser.
+ * Errors: `ERR_ARCHIVE_PROGRESS_TEXT` and `ERR_ARCHIVE_UNKNOWN` for input that is none, `ERR_LIMIT`, and those of
+ * TarDecoder and PaxParser.
  *
  * @example
  * ```ts

@@ -20,6 +20,18 @@ export interface ByteDecoder {
   destroy(): void
 }
 
+const zeros = Buffer.alloc(64 * 1024)
+
+/** Where the first byte is that is not zero; -1 where all are. */
+export function firstNonZero(bytes: Buffer): number {
+  for (let at = 0; at < bytes.length; at += zeros.length) {
+    const end = Math.min(bytes.length, at + zeros.length)
+    if (bytes.compare(zeros, 0, end - at, at, end) === 0) continue
+    return at + bytes.subarray(at, end).findIndex((byte) => byte !== 0)
+  }
+  return -1
+}
+
 interface Waiting {
   readonly resolve: () => void
   readonly reject: (error: unknown) => void

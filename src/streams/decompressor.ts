@@ -9,28 +9,22 @@ import type { ByteDecoder, DecoderOutput } from './byte-decoder.ts'
 import { type Compression, detectCompression, magicLength } from './compression.ts'
 import { ExternalDecoder } from './external-decoder.ts'
 import { GzipDecoder } from './gzip-decoder.ts'
+import { OutputBudget, type OutputLimits } from './output-budget.ts'
 import { AsyncStage } from './stage.ts'
 import { ZstdDecoder } from './zstd-decoder.ts'
 
 /** What {@link Decompressor} can be told. */
-export interface DecompressorOptions {
+export interface DecompressorOptions extends OutputLimits {
   /** What the input is, for those who must not trust its first bytes. Default: these tell. */
   readonly compression?: Compression
-  /** Most bytes of output. Default: no limit. */
-  readonly maxOutput?: number
-  /**
-   * Most bytes of output for each byte of input, looked at once there are more than `freeOutput`. Default 1100: gzip
-   * cannot do more than 1032, so no gzip input is refused, and no other one may be worse.
-   */
-  readonly maxRatio?: number
-  /**
-   * Bytes of output that `maxRatio` does not concern. Default 4 GiB: the image of an empty disk is nearly all zeros,
-   * which zstd packs 30,000 to one.
-   */
-  readonly freeOutput?: number
+  /** What several streams together may give, beside the limits of this one. */
+  readonly budget?: OutputBudget | undefined
   /** Largest window (zstd) or dictionary (xz), in bytes: the memory that decoding needs. Default 128 MiB. */
   readonly maxWindow?: number
-  /** Whether zero bytes may follow gzip data. Default false, as in the reference implementation. */
+  /**
+   * Whether zero bytes may follow the data, as tar programs leave them that fill their last record. Default true, as
+   * GNU tar and skopeo have it.
+   */
   readonly allowPadding?: boolean
 }
 
@@ -62,19 +56,17 @@ export class Decompressor extends AsyncStage<Buffer, Buffer> {
   /** The first bytes, while they do not tell. */
   #head: Buffer = Buffer.alloc(0)
   #decoder: ByteDecoder | undefined
-  #read = 0
-  #written = 0
+  readonly #budget: OutputBudget
   #resume: (() => void) | undefined
 
   constructor(options: DecompressorOptions = {}) {
     super(highWaterMarks)
-    for (const name of ['maxOutput', 'maxRatio', 'freeOutput', 'maxWindow'] as const) {
-      const value = options[name]
-      if (value !== undefined && !(value >= 0)) {
-        throw new ComposefsError('ERR_ARGUMENT', `${name} is no limit: ${value}`, { stage })
-      }
+    const { maxWindow } = options
+    if (maxWindow !== undefined && !(maxWindow >= 0)) {
+      throw new ComposefsError('ERR_ARGUMENT', `maxWindow is no limit: ${maxWindow}`, { stage })
     }
-    this.#options = options
+    this.#budget = new OutputBudget(options)
+    this.#options = { allowPadding: true, ...options }
   }
 
   /** What the input is, once its first bytes were seen. */
@@ -103,7 +95,7 @@ export class Decompressor extends AsyncStage<Buffer, Buffer> {
   }
 
   async #write(chunk: Buffer): Promise<void> {
-    this.#read += chunk.length
+    this.#count(chunk.length, 0)
     if (this.#compression !== undefined) return this.#decode(chunk)
     const head = Buffer.concat([this.#head, chunk.subarray(0, magicLength)])
     if (!this.#begin(head, false)) {
@@ -148,29 +140,15 @@ export class Decompressor extends AsyncStage<Buffer, Buffer> {
   }
 
   readonly #output: DecoderOutput = (bytes) => {
-    this.#written += bytes.length
-    this.#checkSize()
+    this.#count(0, bytes.length)
     if (this.push(bytes)) return undefined
     return new Promise((resolve) => {
       this.#resume = resolve
     })
   }
 
-  #checkSize(): void {
-    const { maxOutput = Number.POSITIVE_INFINITY, maxRatio = 1100, freeOutput = 2 ** 32 } = this.#options
-    const byRatio = Math.max(freeOutput, maxRatio * this.#read)
-    if (this.#written <= maxOutput && this.#written <= byRatio) return
-    const details = { stage, offset: this.#read, actual: `at least ${this.#written}` }
-    throw this.#written > maxOutput
-      ? new ComposefsError('ERR_COMPRESSION_BOMB', 'the input expands to more than maxOutput bytes', {
-          ...details,
-          expected: `at most ${maxOutput}`,
-          hint: 'raise maxOutput if the input can be trusted',
-        })
-      : new ComposefsError('ERR_COMPRESSION_BOMB', 'the input expands far more than honest data does', {
-          ...details,
-          expected: `at most ${byRatio}`,
-          hint: 'raise maxRatio or freeOutput if the input can be trusted',
-        })
+  #count(read: number, written: number): void {
+    this.#budget.add(read, written)
+    this.#options.budget?.add(read, written)
   }
 }

@@ -12,6 +12,8 @@ import { defaultMaxWindow } from './zstd-header.ts'
 export interface ExternalOptions {
   /** Largest dictionary that xz may ask for, in bytes. Default 128 MiB. bzip2 needs 4 MB at most. */
   readonly maxWindow?: number
+  /** Whether zero bytes may follow the data of bzip2. Default false; xz allows them by itself, in groups of four. */
+  readonly allowPadding?: boolean
 }
 
 /** How a program ended. */
@@ -39,10 +41,15 @@ export class ExternalDecoder implements ByteDecoder {
   readonly #child: ChildProcess
   readonly #decoder: StreamDecoder
   readonly #exit: Promise<Exit>
+  readonly #allowPadding: boolean
   #message = ''
+  /** The last bytes of the input up to the last that is not zero, and how many zeros follow them. */
+  #tail: Buffer = Buffer.alloc(0)
+  #zeros = 0
 
   constructor(program: 'xz' | 'bzip2', output: DecoderOutput, options: ExternalOptions = {}) {
     this.#program = program
+    this.#allowPadding = options.allowPadding ?? false
     const limit = Math.min(Math.ceil(options.maxWindow ?? defaultMaxWindow) + xzOverhead, Number.MAX_SAFE_INTEGER)
     const child = spawn(program, ['-dc'], {
       stdio: 'pipe',
@@ -68,14 +75,27 @@ export class ExternalDecoder implements ByteDecoder {
   }
 
   write(chunk: Buffer): Promise<void> {
+    if (this.#allowPadding && this.#program === 'bzip2') this.#remember(chunk)
     return this.#explained(this.#decoder.write(chunk))
   }
 
   async finish(): Promise<void> {
     await this.#explained(this.#decoder.finish())
     const exit = await this.#exit
+    if (exit.code !== 0) throw this.#failure(exit)
     // bzip2 mentions what follows its data, and calls it success.
-    if (exit.code !== 0 || /trailing garbage/.test(this.#message)) throw this.#failure(exit)
+    if (/trailing garbage/.test(this.#message) && !bzip2EndsIn(this.#tail, this.#zeros)) throw this.#failure(exit)
+  }
+
+  #remember(chunk: Buffer): void {
+    let end = chunk.length
+    while (end > 0 && chunk[end - 1] === 0) end--
+    if (end > 0) {
+      this.#tail = Buffer.concat([this.#tail, Buffer.alloc(Math.min(this.#zeros, tailSize)), chunk.subarray(0, end)])
+      this.#tail = Buffer.from(this.#tail.subarray(-tailSize))
+      this.#zeros = 0
+    }
+    this.#zeros += chunk.length - end
   }
 
   destroy(): void {
@@ -122,3 +142,20 @@ export class ExternalDecoder implements ByteDecoder {
     })
   }
 }
+
+/** More than the end of a bzip2 stream takes. */
+const tailSize = 16
+
+/**
+ * Whether nothing but zeros follows the end of a bzip2 stream: its mark (48 bits that begin anywhere), a checksum of 32
+ * bits, and what fills up the last byte.
+ */
+function bzip2EndsIn(tail: Buffer, zeros: number): boolean {
+  const bytes = Buffer.concat([tail, Buffer.alloc(Math.min(zeros, tailSize))])
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('')
+  const at = bits.lastIndexOf(endMark)
+  const end = Math.ceil((at + endMark.length + 32) / 8)
+  return at >= 0 && end >= tail.length && end <= bytes.length
+}
+
+const endMark = 0x177245385090n.toString(2).padStart(48, '0')

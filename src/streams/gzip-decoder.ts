@@ -5,15 +5,12 @@
  */
 import zlib from 'node:zlib'
 import { ComposefsError } from '../errors.ts'
-import { type ByteDecoder, type DecoderOutput, StreamDecoder } from './byte-decoder.ts'
+import { type ByteDecoder, type DecoderOutput, firstNonZero, StreamDecoder } from './byte-decoder.ts'
 import { ByteGatherer } from './byte-gatherer.ts'
 
 /** Options of {@link GzipDecoder}. */
 export interface GzipOptions {
-  /**
-   * Whether zero bytes may follow the last member, as tapes and some archivers leave them. Default false, since the
-   * reference implementation refuses such layers, and readers that differ about one input are a trap.
-   */
+  /** Whether zero bytes may follow the last member, as archivers leave them that fill their last record. Default false. */
   readonly allowPadding?: boolean
 }
 
@@ -87,7 +84,7 @@ export class GzipDecoder implements ByteDecoder {
   }
 
   #checkPadding(bytes: Buffer, begins: number): void {
-    const other = bytes.findIndex((byte) => byte !== 0)
+    const other = firstNonZero(bytes)
     if (other < 0 && this.#allowPadding) return
     throw appended(this.#allowPadding ? this.#read - bytes.length + other : begins, other < 0)
   }

@@ -14,6 +14,8 @@ import type { ZstdFrameHeader } from './zstd-header.ts'
 export interface ZstdOptions {
   /** Largest window a frame may ask for, in bytes. Default 128 MiB. */
   readonly maxWindow?: number
+  /** Whether zero bytes may follow the last frame. Default false. */
+  readonly allowPadding?: boolean
   /** Decodes the frames. Default: Node's own zstd, else `zstd-napi`, else JavaScript. */
   readonly backend?: ZstdBackend
 }
@@ -44,6 +46,7 @@ export class ZstdDecoder implements ByteDecoder {
     this.#backend = options.backend ?? zstdBackend()
     this.#walker = new ZstdFrameWalker({
       eachBlock: this.#backend.eachBlock,
+      allowPadding: options.allowPadding ?? false,
       ...(options.maxWindow !== undefined && { maxWindow: options.maxWindow }),
     })
   }

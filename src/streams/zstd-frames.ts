@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { ComposefsError } from '../errors.ts'
+import { firstNonZero } from './byte-decoder.ts'
 import { defaultMaxWindow, largestBlock, parseZstdHeader, type ZstdFrameHeader, zstdHeaderSize } from './zstd-header.ts'
 
 /** What {@link ZstdFrameWalker} finds. Skippable frames are passed over. `bytes`, joined, are the frames as they stand. */
@@ -18,6 +19,8 @@ export type ZstdFrameEvent =
 export interface ZstdFrameOptions {
   /** Largest window, in bytes. Default 128 MiB, as of the reference decoder. */
   readonly maxWindow?: number
+  /** Whether zero bytes may follow the last frame. Default false. */
+  readonly allowPadding?: boolean
   /** Cut the blocks apart: no `blocks` event then spans two of them. Default false. */
   readonly eachBlock?: boolean
 }
@@ -28,12 +31,13 @@ const stage = 'ZstdFrameWalker'
 
 /**
  * Walks over frame and block headers. Needed since decoders stop after the first frame, or take a cut one for whole.
- * Bytes that begin no frame are refused (`ERR_COMPRESSION_DATA`), zeros at the end too.
+ * Bytes that begin no frame are refused (`ERR_COMPRESSION_DATA`), zeros at the end too unless they are allowed.
  */
 export class ZstdFrameWalker {
   readonly #maxWindow: number
   readonly #eachBlock: boolean
-  #state: 'start' | 'skip-size' | 'skip' | 'block-header' | 'block' | 'checksum' = 'start'
+  readonly #allowPadding: boolean
+  #state: 'start' | 'padding' | 'skip-size' | 'skip' | 'block-header' | 'block' | 'checksum' = 'start'
   /** The header, or part of one, that is being gathered. */
   readonly #small: Buffer = Buffer.alloc(18)
   #gathered = 0
@@ -46,6 +50,7 @@ export class ZstdFrameWalker {
   constructor(options: ZstdFrameOptions = {}) {
     this.#maxWindow = options.maxWindow ?? defaultMaxWindow
     this.#eachBlock = options.eachBlock ?? false
+    this.#allowPadding = options.allowPadding ?? false
   }
 
   /**
@@ -59,11 +64,21 @@ export class ZstdFrameWalker {
     while (at < chunk.length) {
       switch (this.#state) {
         case 'start': {
+          if (this.#allowPadding && this.#gathered === 0 && chunk[at] === 0 && this.#base + at > 0) {
+            this.#state = 'padding'
+            break
+          }
           at = this.#frameStart(chunk, at)
           if (this.#header === undefined) break
           yield { kind: 'frame', header: this.#header, bytes: Buffer.from(this.#small.subarray(0, this.#gathered)) }
           this.#gathered = 0
           from = at
+          break
+        }
+        case 'padding': {
+          const other = firstNonZero(chunk.subarray(at))
+          if (other >= 0) throw noFrame(this.#base + at + other)
+          at = chunk.length
           break
         }
         case 'skip-size':
@@ -111,7 +126,7 @@ export class ZstdFrameWalker {
 
   /** @throws {@link ComposefsError} `ERR_COMPRESSION_TRUNCATED` unless the input ended between two frames. */
   finish(): void {
-    if (this.#state === 'start' && this.#gathered === 0) return
+    if (this.#state === 'padding' || (this.#state === 'start' && this.#gathered === 0)) return
     const begins = this.#base - this.#gathered
     if (this.#state === 'start' && this.#gathered < 4 && !beginsMagic(this.#small.subarray(0, this.#gathered))) {
       throw noFrame(begins)

@@ -5,7 +5,7 @@
  */
 import { ComposefsError } from '../../errors.ts'
 import { type JsonObject, JsonReader } from '../json.ts'
-import { type Descriptor, manifestTypes, parseIndex } from '../manifest.ts'
+import { type Descriptor, documentType, manifestTypes, parseIndex } from '../manifest.ts'
 import { sha256 } from '../names.ts'
 import type { BlobDescriptor, ImageSource, SourceManifest } from '../source.ts'
 import { BlobStream } from './blob-stream.ts'
@@ -168,7 +168,7 @@ export class RegistryClient implements ImageSource {
     const json = new JsonReader('list of tags')
     const found: string[] = []
     for await (const { bytes } of this.#pages('tags/list?n=1000', this.#subject('the list of tags'))) {
-      for (const tag of json.strings(json.object(json.parse(bytes))['tags'] ?? [], 'tags')) found.push(tag)
+      found.push(...json.strings(json.object(json.parse(bytes))['tags'] ?? [], 'tags'))
     }
     return found
   }
@@ -184,7 +184,7 @@ export class RegistryClient implements ImageSource {
     let supported = true
     for await (const { bytes, answer } of this.#pages(`referrers/${digest}`, subject, [404])) {
       supported = answer.response.statusCode !== 404
-      if (supported) for (const descriptor of parseIndex(bytes)) found.push(descriptor)
+      if (supported) found.push(...parseIndex(bytes))
     }
     if (supported) return found
     try {
@@ -321,9 +321,9 @@ function parsed(bytes: Buffer, subject: Subject): JsonObject {
   }
 }
 
-/** What a manifest says about itself counts; the header of old registries is often only `application/json`. */
+/** What it is decides, never the header: it may change while the digest stays. */
 function mediaTypeOf(bytes: Buffer, header: string | string[] | undefined, subject: Subject): string {
-  const { mediaType, schemaVersion, manifests } = parsed(bytes, subject)
+  const { mediaType, schemaVersion } = parsed(bytes, subject)
   const declared = String(header ?? '')
     .split(';')[0]!
     .trim()
@@ -332,7 +332,5 @@ function mediaTypeOf(bytes: Buffer, header: string | string[] | undefined, subje
       hint: 'push the image again with a current tool, or convert it with skopeo copy --format oci',
     })
   }
-  if (typeof mediaType === 'string') return mediaType
-  if (manifestTypes.includes(declared)) return declared
-  return manifestTypes[Array.isArray(manifests) ? 1 : 0]!
+  return documentType(bytes, `manifest of ${subject.reference}`)
 }

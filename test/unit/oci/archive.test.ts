@@ -22,7 +22,7 @@ function storedLayer(tar: Buffer, fields: Partial<StoredLayer> = {}): StoredLaye
 function archiveOf(members: Record<string, Buffer | StoredLayer | 'blob'>): Archive {
   const archive = new Archive()
   for (const [name, member] of Object.entries(members)) {
-    if (member === 'blob') archive.add(name, { kind: 'blob', digest: digestOf(Buffer.from(name)), size: 1 })
+    if (member === 'blob') archive.add(name, { kind: 'blob' })
     else if (Buffer.isBuffer(member)) archive.add(name, { kind: 'json', bytes: member })
     else archive.add(name, { kind: 'layer', layer: member })
   }
@@ -203,11 +203,6 @@ describe('an oci-archive', () => {
       'a layer of another size',
       { [blobName(digestOf(tars[1]!))]: storedLayer(tars[1]!, { size: 99 }) },
       refused('ERR_SIZE_MISMATCH', /layer 2 of 2/),
-    ],
-    [
-      'a layer compressed otherwise',
-      { [blobName(digestOf(tars[1]!))]: storedLayer(tars[1]!, { compression: 'zstd' }) },
-      refused('ERR_OCI_MEDIA_TYPE', /layer 2 of 2/, { expected: 'none', actual: 'zstd' }),
     ],
   ])('%s is refused', (_, members, error) => {
     expect(() => archiveOf({ ...layout, ...members }).images(linux)).toThrow(error)

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   choosePlatform,
   type Descriptor,
+  documentType,
   hostPlatform,
   makeManifest,
   mediaTypes,
@@ -10,7 +11,14 @@ import {
   parseManifest,
   parsePlatform,
 } from '../../../src/oci/index.ts'
-import { isContainerImage, isIndex, layerCompression, parseDockerManifest } from '../../../src/oci/manifest.ts'
+import {
+  hasLayersOfFiles,
+  isContainerImage,
+  isIndex,
+  layerCompression,
+  parseDockerManifest,
+} from '../../../src/oci/manifest.ts'
+import { variantOf } from '../../../src/oci/platform.ts'
 
 const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
 const other = `sha256:${'f'.repeat(64)}`
@@ -46,15 +54,22 @@ const notDigests = [
 ]
 
 const descriptorFields: [string, unknown[]][] = [
-  ['mediaType', notStrings],
+  ['mediaType', notStrings.slice(2)],
   ['digest', notDigests],
   ['size', notSizes],
-  ['annotations', [1, 'text', []]],
-  ['annotations.a', notStrings.slice(1)],
-  ['platform', [1, 'text', []]],
-  ['platform.os', notStrings],
-  ['platform.architecture', notStrings],
-  ['platform.variant', [1, {}]],
+]
+
+/** What has no meaning here, or says nothing, as programs in Go and others write it. */
+const oddFields: [string, unknown][] = [
+  ...[null, 1, 'text', []].map((value): [string, unknown] => ['annotations', value]),
+  ...[null, 1, {}, []].map((value): [string, unknown] => ['annotations.a', value]),
+  ...[null, 1, 'text', [], {}].map((value): [string, unknown] => ['platform', value]),
+  ...[null, 1, '', {}].map((value): [string, unknown] => ['platform.variant', value]),
+  ...[undefined, null, 1, ''].map((value): [string, unknown] => ['platform.os', value]),
+  ...[null, 'text', [1]].map((value): [string, unknown] => ['urls', value]),
+  ['mediaType', undefined],
+  ['data', null],
+  ['artifactType', null],
 ]
 
 const fuller = { ...layer, platform: { os: 'linux', architecture: 'arm', variant: 'v7' } }
@@ -107,7 +122,7 @@ describe('parseManifest', () => {
     ...under('layers.1'),
     ['config', notObjects],
     ['config', [undefined]],
-    ['layers', [undefined, null, {}, 'text']],
+    ['layers', [undefined, {}, 'text']],
     ['layers.0', notObjects],
   ])
 })
@@ -123,11 +138,74 @@ describe('parseIndex', () => {
     expect(parseIndex(json({ manifests: [noPlatform] }))[0]).toMatchObject({ platform: undefined, annotations: {} })
   })
 
-  describeFields(parseIndex, index, [
-    ...under('manifests.1'),
-    ['manifests', [undefined, null, {}, 'text']],
+  describeFields(parseIndex, { manifests: [fuller] }, [
+    ...descriptorFields.map(([path, values]): [string, unknown[]] => [`manifests.0.${path}`, values]),
+    ['manifests', [undefined, {}, 'text']],
     ['manifests.0', notObjects],
   ])
+
+  test('an entry that cannot be used does not spoil the others', () => {
+    for (const [path, values] of descriptorFields) {
+      for (const value of values) {
+        expect(parseIndex(changed(index, `manifests.1.${path}`, value))).toEqual([fuller])
+      }
+    }
+    for (const value of notObjects) expect(parseIndex(changed(index, 'manifests.0', value))).toEqual([fuller])
+  })
+
+  test.each(oddFields)('%s: %j is no matter', (path, value) => {
+    const [, read] = parseIndex(changed(index, `manifests.1.${path}`, value))
+    expect(read).toMatchObject({ digest: other, size: 0 })
+    expect(parseManifest(changed({ config, layers: [layer, fuller] }, `layers.1.${path}`, value)).layers).toHaveLength(
+      2,
+    )
+  })
+
+  test('a platform that is empty is none, and half of one is for no machine', () => {
+    const platform = (value: unknown) => parseIndex(changed(index, 'manifests.0.platform', value))[0]!.platform
+    expect(platform({})).toBeUndefined()
+    expect(platform({ variant: 'v7' })).toBeUndefined()
+    expect(platform({ architecture: 'wasm' })).toMatchObject({ os: 'unknown', architecture: 'wasm' })
+    expect(platform({ os: 'linux', architecture: 'amd64', variant: null })).toMatchObject({ variant: undefined })
+  })
+
+  test('null is an empty list', () => {
+    expect(parseIndex(json({ manifests: null }))).toEqual([])
+  })
+})
+
+describe('what a document is', () => {
+  const manifests = [fuller]
+  const index = { schemaVersion: 2, manifests }
+
+  test('its contents tell', () => {
+    expect(documentType(json(manifest))).toBe(mediaTypes.manifest)
+    expect(documentType(json(index))).toBe(mediaTypes.index)
+    expect(documentType(json({ ...index, mediaType: 'application/x' }))).toBe(mediaTypes.index)
+    expect(documentType(json({ ...index, layers: null, config: null }))).toBe(mediaTypes.index)
+    expect(documentType(json({ ...manifest, manifests: null }))).toBe(mediaTypes.manifest)
+    const docker = 'application/vnd.docker.distribution.manifest.v2+json'
+    expect(documentType(json({ ...manifest, mediaType: docker }))).toBe(docker)
+  })
+
+  test.each([
+    ['both', { ...manifest, manifests }],
+    ['both, and empty', { ...manifest, manifests: [] }],
+    ['an index with a config', { ...index, config }],
+    ['both in other letters', { Layers: [], manifests }],
+    ['a manifest with the list in other letters', { ...manifest, MANIFESTS: [] }],
+    ['both, said to be a manifest', { ...manifest, manifests, mediaType: mediaTypes.manifest }],
+    ['both, said to be an index', { ...manifest, manifests, mediaType: mediaTypes.index }],
+  ])('%s: refused by every reader', (_, value) => {
+    for (const read of [documentType, parseManifest, parseIndex]) {
+      expect(() => read(json(value))).toThrow(refused(/ambiguous: it is both .*CVE-2021-41190/))
+    }
+  })
+
+  test('what is not what it says is refused', () => {
+    expect(() => documentType(json({ ...index, mediaType: mediaTypes.manifest }))).toThrow(refused(/not what it says/))
+    expect(() => documentType(json({ ...manifest, mediaType: mediaTypes.index }))).toThrow(refused(/not what it says/))
+  })
 })
 
 describe('parseConfig', () => {
@@ -220,12 +298,15 @@ describe('media types', () => {
     [`${docker}diff.tar`, 'none'],
     [`${docker}diff.tar.gzip`, 'gzip'],
     [`${docker}diff.tar.zstd`, 'zstd'],
+    [`${oci}v1.tar+xz`, 'xz'],
+    [`${oci}v1.tar+bzip2`, 'bzip2'],
   ])('%s is a layer: %s', (mediaType, compression) => {
     expect(layerCompression(mediaType)).toBe(compression)
   })
 
   test.each([
-    `${oci}v1.tar+xz`,
+    `${oci}v1.tar+encrypted`,
+    `${oci}v1.tar+gzip+encrypted`,
     `${docker}foreign.diff.tar.gzip`,
     'application/vnd.oci.empty.v1+json',
     '',
@@ -243,6 +324,23 @@ describe('media types', () => {
     expect(isContainerImage({ config: of('application/vnd.docker.container.image.v1+json'), layers: [] })).toBe(true)
     expect(isContainerImage({ config: of('application/vnd.oci.empty.v1+json'), layers: [] })).toBe(false)
   })
+
+  test('images of Docker are told by the manifest, whatever their config is called', () => {
+    const of = (mediaType: string) => ({ ...config, mediaType, platform: undefined, annotations: {} })
+    const docker2 = 'application/vnd.docker.distribution.manifest.v2+json'
+    const layers = [of(`${docker}diff.tar.gzip`)]
+    for (const type of ['application/octet-stream', 'text/html', 'application/json', 'text/plain; charset=utf-8', '']) {
+      expect(isContainerImage({ mediaType: docker2, config: of(type), layers })).toBe(true)
+      expect(isContainerImage({ config: of(type), layers })).toBe(true)
+      expect(isContainerImage({ mediaType: mediaTypes.manifest, config: of(type), layers })).toBe(false)
+      expect(isContainerImage({ mediaType: docker2, config: of(type), layers: [of('text/plain')] })).toBe(false)
+    }
+    const plugin = of('application/vnd.docker.plugin.v1+json')
+    expect(isContainerImage({ mediaType: docker2, config: plugin, layers })).toBe(false)
+    const signature = [of('application/vnd.dev.cosign.simplesigning.v1+json')]
+    expect(hasLayersOfFiles({ config: of(mediaTypes.config), layers: signature })).toBe(false)
+    expect(hasLayersOfFiles({ config: of(mediaTypes.config), layers })).toBe(true)
+  })
 })
 
 describe('platforms', () => {
@@ -255,7 +353,7 @@ describe('platforms', () => {
 
   test.each([
     ['linux/amd64', 0],
-    ['linux/arm', 1],
+    ['linux/arm', 2],
     ['linux/arm/v7', 2],
     ['linux/arm/v8', 2],
     ['linux/amd64/v3', 0],
@@ -269,11 +367,52 @@ describe('platforms', () => {
     expect(() => choosePlatform(several, parsePlatform(text))).toThrow(expect.objectContaining(missing))
   })
 
-  test('one that is alone and names no platform is taken', () => {
+  test('the order of the index does not decide: the plain one first, then the best that runs', () => {
+    const all = [undefined, 'v1', 'v2', 'v3', 'v4'].map((variant) => of('linux', 'amd64', variant))
+    const chosen = (entries: readonly Descriptor[], text: string) =>
+      choosePlatform(entries, parsePlatform(text)).platform?.variant
+    for (const entries of [all, [...all].reverse()]) {
+      expect(chosen(entries, 'linux/amd64')).toBeUndefined()
+      expect(chosen(entries, 'linux/amd64/v3')).toBe('v3')
+      const without = entries.filter(({ platform }) => platform?.variant !== 'v3')
+      expect(chosen(without, 'linux/amd64/v3')).toBeUndefined()
+      const named = without.filter(({ platform }) => platform?.variant !== undefined)
+      expect(chosen(named, 'linux/amd64/v3')).toBe('v2')
+      expect(() => chosen([of('linux', 'amd64', 'v4')], 'linux/amd64/v3')).toThrow(/no image for linux\/amd64\/v3/)
+    }
+    const arms = ['v5', 'v7', 'v6', 'v8'].map((variant) => of('linux', 'arm', variant))
+    expect(chosen(arms, 'linux/arm/v6')).toBe('v6')
+    expect(chosen(arms, 'linux/arm/v8')).toBe('v8')
+    expect(() => chosen(arms, 'linux/arm64')).toThrow(/no image for linux\/arm64/)
+    expect(chosen([of('linux', 'arm64', 'v8')], 'linux/arm64')).toBe('v8')
+    expect(chosen([of('linux', 'arm64')], 'linux/arm64/v8')).toBeUndefined()
+    expect(() => chosen([of('linux', 'arm64', 'v9')], 'linux/arm64/v8')).toThrow(/no image/)
+  })
+
+  test('where none fits the first that names none is taken, if it is not something else', () => {
     const only = [of()]
     expect(choosePlatform(only, parsePlatform('a/b'))).toBe(only[0])
-    expect(() => choosePlatform([of(), of()], parsePlatform('a/b'))).toThrow(/none named/)
-    expect(() => choosePlatform([], parsePlatform('a/b'))).toThrow(/no image for a\/b/)
+    const sbom: Descriptor = { ...of(), artifactType: 'application/spdx+json' }
+    const two = [of('linux', 'amd64'), sbom, of(), of()]
+    expect(choosePlatform(two, parsePlatform('a/b'))).toBe(two[2])
+    expect(choosePlatform(two, parsePlatform('linux/amd64'))).toBe(two[0])
+    expect(() => choosePlatform([], parsePlatform('a/b'))).toThrow(/no image for a\/b.*names no image/)
+  })
+
+  test('a processor tells its variant', () => {
+    const v2 = 'fpu cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3'
+    const v3 = `${v2} abm avx avx2 bmi1 bmi2 f16c fma movbe xsave`
+    const cpu = (flags: string) => `processor\t: 0\nflags\t\t: ${flags}\nbugs\t\t: \n`
+    expect(['fpu sse2', v2, `${v2} avx2`, v3, `${v3} avx512f`].map((flags) => variantOf('amd64', cpu(flags)))).toEqual([
+      'v1',
+      'v2',
+      'v2',
+      'v3',
+      'v3',
+    ])
+    expect(variantOf('amd64', cpu(`${v3} avx512bw avx512cd avx512dq avx512f avx512vl`))).toBe('v4')
+    expect(variantOf('arm', 'model name\t: ARMv7\nCPU architecture: 7\n')).toBe('v7')
+    expect(variantOf('arm', '')).toBeUndefined()
   })
 
   test('are written OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT', () => {

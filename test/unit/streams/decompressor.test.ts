@@ -4,6 +4,8 @@ import { pipeline } from 'node:stream/promises'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { Decompressor, type DecompressorOptions } from '../../../src/streams/decompressor.ts'
+import { OutputBudget } from '../../../src/streams/output-budget.ts'
+import { encodeZstd } from '../../../src/streams/zstd-encoder.ts'
 import { chunkings, cut } from '../../support/chunks.ts'
 import { decompress, mixture, skippable, storedFrame, zstdFixture } from '../../support/compressed.ts'
 
@@ -82,9 +84,33 @@ test('takes the compression it is told instead of looking', async () => {
 
 test('passes options to the decoders', async () => {
   const padded = Buffer.concat([gzip, Buffer.alloc(512)])
-  expect((await decompress([padded])).error).toMatchObject({ code: 'ERR_COMPRESSION_DATA', offset: gzip.length })
-  expect((await decompress([padded], { allowPadding: true })).output.equals(plain)).toBe(true)
+  const refused = await decompress([padded], { allowPadding: false })
+  expect(refused.error).toMatchObject({ code: 'ERR_COMPRESSION_DATA', offset: gzip.length })
   expect((await decompress([frame], { maxWindow: 1024 })).error).toMatchObject({ code: 'ERR_LIMIT' })
+})
+
+describe('zeros behind the data, as bsdtar and GNU tar leave them', () => {
+  const zeros = Buffer.alloc(10_240)
+
+  test.each([
+    ['gzip', gzip],
+    ['zstd', frame],
+    ['zstd, small', encodeZstd(Buffer.from('small'))],
+  ])('%s: are passed over, but nothing else is', async (_, data) => {
+    const { output: whole } = await decompress([data])
+    for (const padding of [zeros.subarray(0, 1), zeros.subarray(0, 3), zeros]) {
+      const padded = Buffer.concat([data, padding])
+      for (const chunks of [[padded], cut(padded, [1000]), [data, padding]]) {
+        const { output, error } = await decompress(chunks)
+        expect(error).toBeUndefined()
+        expect(output.equals(whole)).toBe(true)
+      }
+      const more = Buffer.concat([padded, Buffer.from('x')])
+      for (const chunks of [[more], cut(more, [1000])]) {
+        expect((await decompress(chunks)).error).toMatchObject({ code: 'ERR_COMPRESSION_DATA' })
+      }
+    }
+  })
 })
 
 test.each(['maxOutput', 'maxRatio', 'freeOutput', 'maxWindow'] as const)('refuses a %s that is no limit', (name) => {
@@ -126,13 +152,17 @@ describe('bombs', () => {
     await stopped(bomb, { maxRatio: 50, freeOutput: 20 * mebibyte }, 50 * mebibyte)
   })
 
-  test('by default no gzip data is one, and zstd data of the same kind is', async () => {
-    const zeros = gzipSync(Buffer.alloc(64 * mebibyte), { level: 9 })
-    expect((64 * mebibyte) / zeros.length).toBeGreaterThan(1000)
-    const { output, error } = await decompress(cut(zeros, [4096]), { freeOutput: mebibyte })
-    expect([output.length, error]).toEqual([64 * mebibyte, undefined])
+  test('by default 300 to one is too much, unless it is less than 4 GiB', async () => {
+    const zeros = gzipSync(Buffer.alloc(16 * mebibyte), { level: 9 })
+    expect((16 * mebibyte) / zeros.length).toBeGreaterThan(1000)
+    await stopped(zeros, { freeOutput: mebibyte }, 8 * mebibyte)
     await stopped(bombs['zstd, one frame'], { freeOutput: mebibyte }, 100 * mebibyte)
-    // Unless it is small.
+    expect((await decompress([zeros], { freeOutput: mebibyte, maxRatio: 1100 })).error).toBeUndefined()
+    const budget = new OutputBudget()
+    budget.add(1000, 4 * 2 ** 30)
+    expect(() => budget.add(0, 1)).toThrow(expect.objectContaining({ code: 'ERR_COMPRESSION_BOMB' }))
+    budget.add(2 ** 30, 0)
+    budget.add(0, 2 ** 30)
     let size = 0
     const count = new Writable({
       write(chunk, _, callback) {
@@ -142,6 +172,12 @@ describe('bombs', () => {
     })
     await pipeline(Readable.from([bombs['zstd, one frame']]), new Decompressor(), count)
     expect(size).toBe(1024 * mebibyte)
+  })
+
+  test('several streams may have a budget together', async () => {
+    const budget = new OutputBudget({ maxOutput: 2 * plain.length + 1 })
+    for (const input of [gzip, plain]) expect((await decompress([input], { budget })).error).toBeUndefined()
+    expect((await decompress([gzip], { budget })).error).toMatchObject({ code: 'ERR_COMPRESSION_BOMB' })
   })
 
   test('maxOutput holds for plain input too, and allows as much as it says', async () => {

@@ -43,6 +43,23 @@ describe.each(['xz', 'bzip2'] as const)('%s', (program) => {
     expect(output.toString()).toBe('one two')
   })
 
+  test.skipIf(skip)('passes over zeros behind the data, but over nothing else', async () => {
+    // The mark of the end of bzip2 begins at any bit: contents of many lengths try them.
+    for (let size = 0; size < 12; size++) {
+      const contents = plain.subarray(0, size)
+      const bytes = compress(contents)
+      const zeros = Buffer.alloc(10_240 - (bytes.length % 10_240))
+      const { output, error } = await decompress([bytes, zeros])
+      expect(error).toBeUndefined()
+      expect(output.equals(contents)).toBe(true)
+    }
+    const bytes = compress(plain)
+    const garbage = Buffer.alloc(5000, 'garbage')
+    for (const more of [garbage, Buffer.concat([Buffer.alloc(4), garbage, Buffer.alloc(4)])]) {
+      expect((await decompress([bytes, more])).error).toMatchObject({ code: 'ERR_COMPRESSION_DATA' })
+    }
+  })
+
   test.skipIf(skip)('refuses cut input', async () => {
     const bytes = compress(plain)
     for (const size of [20, 1000, bytes.length - 1]) {

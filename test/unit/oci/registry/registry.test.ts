@@ -75,6 +75,25 @@ describe('a manifest', () => {
     await expect(ask(server, { maxManifest: 4096 })).rejects.toMatchObject({ code })
   })
 
+  test('is what its contents say, whatever the header calls it', async () => {
+    const index = 'application/vnd.oci.image.index.v1+json'
+    const untyped = JSON.stringify({ ...JSON.parse(String(manifest)), mediaType: undefined })
+    const list = '{"manifests":[]}'
+    for (const [body, header, wanted] of [
+      [untyped, index, type],
+      [list, type, index],
+    ] as const) {
+      const server = await serve((_request, response) => sendManifest(response, body, { 'content-type': header }))
+      expect((await ask(server)).mediaType).toBe(wanted)
+    }
+    const both = JSON.stringify({ ...JSON.parse(String(manifest)), manifests: [] })
+    for (const header of [index, type]) {
+      const server = await serve((_request, response) => sendManifest(response, both, { 'content-type': header }))
+      const error = { code: 'ERR_OCI_JSON', message: expect.stringMatching(/both/) }
+      await expect(ask(server)).rejects.toMatchObject(error)
+    }
+  })
+
   test('without a media type is what its fields make it', async () => {
     const server = await serve((_request, response) =>
       sendManifest(response, '{"manifests":[]}', { 'content-type': 'application/json' }),
