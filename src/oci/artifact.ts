@@ -7,11 +7,13 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
+import type { CommitOptions } from '../repository/transaction.ts'
 import { DigestVerifier } from '../streams/digest-verifier.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import { encodeSplitstream } from '../streams/splitstream-writer.ts'
 import { findStream, linkedStream } from './cat.ts'
 import { writeDocument } from './document.ts'
+import { keepTagged } from './keep.ts'
 import { type StoredLayer, streamInfo } from './layer.ts'
 import { type Descriptor, parseManifest } from './manifest.ts'
 import { configRef, configStream, layerStream, manifestStream, referrerRef, sha256, tagRef } from './names.ts'
@@ -78,24 +80,29 @@ export async function importBlob(
  *
  * @throws {@link ComposefsError} the codes of the repository; `ERR_OCI_JSON`, `ERR_OCI_NAME`. Nothing is published then
  */
-export async function publishArtifact(repository: Repository, parts: ImageParts): Promise<PublishedArtifact> {
+export async function publishArtifact(
+  repository: Repository,
+  parts: ImageParts,
+  options: CommitOptions = {},
+): Promise<PublishedArtifact> {
   const { manifest, config, layers, tags } = parts
   const { layers: blobs, subject } = parseManifest(manifest)
   const refs = blobs.map(({ digest }) => [digest, layers.get(digest)!] as const)
   const manifestDigest = sha256(manifest)
   const configDigest = sha256(config)
-  const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, refs)
-  const named = [[configRef(configDigest), configId] as const, ...refs]
-  const manifestId = writeDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
+  const contentId = manifestStream(manifestDigest)
   const isKnown = subject !== undefined && linkedStream(repository, manifestStream(subject.digest)) !== undefined
   await repository.transaction((transaction) => {
     for (const [digest, id] of refs) transaction.linkStream(layerStream(digest), id)
-    transaction.linkStream(configStream(configDigest), configId)
-    transaction.linkStream(manifestStream(manifestDigest), manifestId)
-    for (const tag of tags) transaction.setRef('streams', tagRef(tag), manifestStream(manifestDigest))
-    if (isKnown) {
-      transaction.setRef('streams', referrerRef(subject.digest, manifestDigest), manifestStream(manifestDigest))
-    }
-  })
+    for (const tag of tags) transaction.setRef('streams', tagRef(tag), contentId)
+    if (isKnown) transaction.setRef('streams', referrerRef(subject.digest, manifestDigest), contentId)
+    transaction.defer(() => {
+      keepTagged(repository)
+      const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, refs)
+      const named = [[configRef(configDigest), configId] as const, ...refs]
+      const manifestId = writeDocument(repository, contentId, contentTypes.manifest, manifest, named)
+      transaction.linkStream(configStream(configDigest), configId).linkStream(contentId, manifestId)
+    })
+  }, options)
   return { kind: 'artifact', manifestDigest, configDigest, blobs, tags }
 }

@@ -61,18 +61,23 @@ export function writeDocument(
   return repository.objects.put(encodeSplitstream({ algorithm, contentType, namedRefs: refs, body }))
 }
 
-/** The document that the repository has under a name, if its bytes are those. What else it says nobody vouches for. */
+/**
+ * The document that the repository has under a name or id, if it can be read and its bytes are those. What else it says
+ * nobody vouches for.
+ *
+ * @param json undefined where any will do
+ */
 export function findDocument(
   repository: Repository,
-  contentId: string,
+  stream: string | ObjectId | undefined,
   contentType: bigint,
-  json: Buffer,
+  json: Buffer | undefined,
 ): Document | undefined {
-  const id = linkedStream(repository, contentId)
+  const id = typeof stream === 'string' ? linkedStream(repository, stream) : stream
   if (id === undefined) return undefined
   try {
     const document = readDocument(repository, id, contentType)
-    return document.json.equals(json) ? document : undefined
+    return json === undefined || document.json.equals(json) ? document : undefined
   } catch (error) {
     if (error instanceof ComposefsError) return undefined
     throw error

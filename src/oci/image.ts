@@ -13,6 +13,7 @@ import type { FileSystem } from '../tree/filesystem.ts'
 import { verifyStream } from './cat.ts'
 import { type Document, readDocument } from './document.ts'
 import { closest, type FoundImage, findImage, listTags } from './find.ts'
+import { keepTagged } from './keep.ts'
 import { type ImageConfig, isContainerImage, type Manifest, parseConfig, parseManifest } from './manifest.ts'
 import {
   checkDigest,
@@ -225,13 +226,17 @@ export async function tagImage(repository: Repository, manifestDigest: string, n
   const contentId = manifestStream(checkDigest(manifestDigest))
   const ref = tagRef(name)
   if (repository.hasStream(contentId) === undefined) throw notFound(manifestDigest, 'there is no such manifest')
+  keepTagged(repository)
   await repository.setRef('streams', ref, contentId)
 }
 
 /** Takes a name away. The image stays until garbage collection. @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND` */
 export function untagImage(repository: Repository, name: string): void {
+  const ref = tagRef(name)
+  repository.assertWritable()
+  keepTagged(repository)
   try {
-    repository.removeRef('streams', tagRef(name))
+    repository.removeRef('streams', ref)
   } catch (error) {
     if (!(error instanceof ComposefsError) || error.code !== 'ERR_NOT_FOUND') throw error
     throw notFound(name, 'there is no such tag', closest(name, listTags(repository)))

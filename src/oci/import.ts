@@ -134,7 +134,7 @@ async function publish(
   for (const parts of chosen) prepared.push(await prepareImage(repository, parts, options))
   await repository.transaction((transaction) => {
     for (const { link } of prepared) link(transaction)
-  })
+  }, options)
   const images = prepared.map(({ image }) => image)
   for (const image of images) options.onEvent?.({ type: 'image', image })
   return images

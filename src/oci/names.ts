@@ -44,8 +44,11 @@ export function bootRef(version: ErofsVersion, xattrs: XattrFilter): string {
   return xattrs === 'allowlist-only' ? name : `${name}.xattrs=${xattrs}`
 }
 
+/** Begins the name under which a manifest stream refers to its config; the other names are those of layers. */
+export const configRefPrefix = 'config:'
+
 /** The name under which a manifest stream refers to its config. */
-export const configRef = (digest: string): string => `config:${digest}`
+export const configRef = (digest: string): string => configRefPrefix + digest
 
 /** `sha256:HEX` of some bytes. */
 export function sha256(bytes: Uint8Array): string {

@@ -12,6 +12,7 @@ import { contentTypes } from '../streams/splitstream-format.ts'
 import { Turns } from '../turns.ts'
 import { type BootImage, findBootImage, makeBootImages } from './boot.ts'
 import { findDocument, writeDocument } from './document.ts'
+import { keepTagged } from './keep.ts'
 import { mediaTypes, parseConfig, parseManifest } from './manifest.ts'
 import {
   bootRef,
@@ -80,7 +81,7 @@ export async function publishImage(
   options: PublishOptions = {},
 ): Promise<PublishedImage> {
   const prepared = await prepareImage(repository, parts, options)
-  await repository.transaction((transaction) => prepared.link(transaction))
+  await repository.transaction((transaction) => prepared.link(transaction), options)
   return prepared.image
 }
 
@@ -105,23 +106,25 @@ export async function prepareImage(
   const manifestDigest = sha256(manifest)
   const configDigest = sha256(config)
   const layerRefs = new Map(diffIds.map((diffId, i) => [diffId, ids[i]!]))
-  const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, [
-    ...layerRefs,
-    ...imageRefs(images, boots, existingImageRefs(repository, config, layerRefs)),
-  ])
-  const named = new Map<string, ObjectId>([
-    [configRef(configDigest), configId],
-    ...layerRefs,
-    ...dockerLayers(manifest, ids),
-  ])
-  const manifestId = writeDocument(repository, manifestStream(manifestDigest), contentTypes.manifest, manifest, named)
+  const dockerRefs = dockerLayers(manifest, ids)
 
   const link = (transaction: Transaction): void => {
     for (const [diffId, id] of layerRefs) transaction.linkStream(layerStream(diffId), id)
     for (const id of [...images.values(), ...boots.map(({ id }) => id)]) transaction.linkImage(id)
-    transaction.linkStream(configStream(configDigest), configId)
-    transaction.linkStream(manifestStream(manifestDigest), manifestId)
     for (const ref of refs) transaction.setRef('streams', ref, manifestStream(manifestDigest))
+    // Others may have published the same config until then: what it refers to is kept.
+    transaction.defer(() => {
+      keepTagged(repository)
+      const others = existingImageRefs(repository, parts, layerRefs)
+      const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, [
+        ...layerRefs,
+        ...imageRefs(images, boots, others),
+      ])
+      const named = new Map([[configRef(configDigest), configId], ...layerRefs, ...dockerRefs])
+      const contentId = manifestStream(manifestDigest)
+      const manifestId = writeDocument(repository, contentId, contentTypes.manifest, manifest, named)
+      transaction.linkStream(configStream(configDigest), configId).linkStream(contentId, manifestId)
+    })
   }
   const imageId = images.get(repository.formats.default)!
   const [boot] = boots
@@ -156,16 +159,22 @@ function imageRefs(
   return [...others].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
-/** Images that were made of these very layers: those of others, under the same name, are none of this image's. */
+/**
+ * Images that were made of these very layers: those of others, under the same name, are none of this image's. They stand
+ * in the config that the manifest refers to, and in the one that is linked: other programs leave these apart.
+ */
 function existingImageRefs(
   repository: Repository,
-  config: Buffer,
+  { manifest, config }: ImageParts,
   layers: ReadonlyMap<string, ObjectId>,
 ): Map<string, ObjectId> {
-  const existing = findDocument(repository, configStream(sha256(config)), contentTypes.config, config)
-  const refs = existing?.namedRefs ?? new Map<string, ObjectId>()
-  if ([...layers].some(([diffId, id]) => refs.get(diffId)?.equals(id) !== true)) return new Map()
-  return new Map([...refs].filter(([name, id]) => name.startsWith(imageRefPrefix) && repository.objects.isIntact(id)))
+  const digest = sha256(config)
+  const document = findDocument(repository, manifestStream(sha256(manifest)), contentTypes.manifest, manifest)
+  const existing = [document?.namedRefs.get(configRef(digest)), configStream(digest)].flatMap((stream) => {
+    const refs = findDocument(repository, stream, contentTypes.config, config)?.namedRefs
+    return [...layers].every(([diffId, id]) => refs?.get(diffId)?.equals(id) === true) ? [...(refs ?? [])] : []
+  })
+  return new Map(existing.filter(([name, id]) => name.startsWith(imageRefPrefix) && repository.objects.isIntact(id)))
 }
 
 function missing(diffId: string): never {

@@ -135,7 +135,7 @@ async function fetchImage(...[repository, source, found, options]: FetchArgument
 }
 
 async function fetchArtifact(...[repository, source, found, options]: FetchArguments): Promise<PublishedArtifact> {
-  const artifact = await publishArtifact(repository, await fetchParts(repository, source, found, options))
+  const artifact = await publishArtifact(repository, await fetchParts(repository, source, found, options), options)
   options.onEvent?.({ type: 'artifact', artifact })
   return artifact
 }

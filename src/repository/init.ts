@@ -4,13 +4,14 @@
  * @packageDocumentation
  */
 import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import { effectiveFormats, type Metadata, newMetadata } from './metadata.ts'
 import { anyObject, readMetadata, writeMetadata } from './metadata-file.ts'
+import { syncDirectoryNow } from './sync.ts'
 
 /** What a new repository is to be. */
 export interface InitOptions {
@@ -75,13 +76,15 @@ function describe(metadata: Metadata): string {
   return `algorithm: ${metadata.algorithm}, erofs_version: ${[first, ...extra].map((version) => `V${version}`).join('+')}`
 }
 
-/** Makes the directory; answers the topmost one that was missing. */
+/** Makes the directory, on disk as well; answers the topmost one that was missing. */
 function makeRoot(root: string): string | undefined {
   try {
     const parent = mkdirSync(dirname(root), { recursive: true })
     try {
       mkdirSync(root, 0o700)
-      return parent ?? root
+      const made = resolve(parent ?? root)
+      for (let path = resolve(root); path !== dirname(made); path = dirname(path)) syncDirectoryNow(dirname(path))
+      return made
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error
       readdirSync(root)
@@ -99,7 +102,7 @@ function makeRoot(root: string): string | undefined {
 function removeRoot(root: string, made: string | undefined): void {
   if (made === undefined) return
   try {
-    for (let path = root; ; path = dirname(path)) {
+    for (let path = resolve(root); ; path = dirname(path)) {
       rmdirSync(path)
       if (path === made) return
     }

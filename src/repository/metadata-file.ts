@@ -10,6 +10,7 @@ import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import { native } from '../native/libc.ts'
 import { formatMetadata, type Metadata, metadataName, parseMetadata } from './metadata.ts'
+import { syncDirectoryNow } from './sync.ts'
 import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
 import { protectFile, type VerityPolicy } from './verity.ts'
 
@@ -55,7 +56,7 @@ export function writeMetadata(root: string, metadata: Metadata, verity: VerityPo
     }
     const written = file.link(path)
     file.close()
-    syncDirectory(root)
+    syncDirectoryNow(root)
     return written
   } catch (error) {
     throw systemError(error, 'write', 'cannot write the metadata of the repository', path)
@@ -104,15 +105,6 @@ function names(path: string): string[] {
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return []
     throw systemError(error, 'read', 'cannot list objects', path)
-  }
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
   }
 }
 

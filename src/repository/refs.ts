@@ -10,6 +10,7 @@ import { ComposefsError } from '../errors.ts'
 import { errnoException, isErrno, systemError } from '../native/errno.ts'
 import { followLink, hasPlainParents, listLinks, placeLink } from './links.ts'
 import { checkRefName, type RefKind } from './names.ts'
+import { syncDirectoryNow } from './sync.ts'
 
 /** A name and the link it leads to: the content id of a stream, or the hex id of an image. */
 export interface Ref {
@@ -72,6 +73,7 @@ export function removeRef(root: string, kind: RefKind, name: string): void {
     if (!hasPlainParents(root, link)) throw errnoException(constants.errno.ENOTDIR, 'unlink')
     if (!lstatSync(path).isSymbolicLink()) throw new ComposefsError('ERR_OCI_NAME', 'this is no ref', { path })
     unlinkSync(path)
+    syncDirectoryNow(posix.dirname(path))
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) {
       throw new ComposefsError('ERR_NOT_FOUND', `there is no ref of this name among the ${kind}`, {

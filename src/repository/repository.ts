@@ -21,7 +21,7 @@ import { type OpenedRoot, type OpenOptions, openRoot } from './open.ts'
 import { listRefs, type Ref, removeRef } from './refs.ts'
 import { type ResolvedStream, StreamLinks } from './streams.ts'
 import { syncFileSystem } from './sync.ts'
-import { type RefArguments, Transaction } from './transaction.ts'
+import { type CommitOptions, type RefArguments, Transaction } from './transaction.ts'
 
 /**
  * An open repository. As long as it is open it holds a shared lock, so that no garbage collection of any composefs
@@ -225,7 +225,7 @@ export class Repository implements AsyncDisposable {
   }
 
   /**
-   * Removes a ref; what it named is left to garbage collection.
+   * Removes a ref, on disk as well; what it named is left to garbage collection.
    *
    * @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_OCI_NAME`, `ERR_REPOSITORY_READONLY`, `ERR_IO`
    */
@@ -235,13 +235,24 @@ export class Repository implements AsyncDisposable {
   }
 
   /**
+   * Makes a stream known by its id, so that garbage collection by cfsctl follows what refers to it, wherever the link of
+   * its content leads. It stays until nothing does.
+   *
+   * @throws {@link ComposefsError} `ERR_REPOSITORY_READONLY`, `ERR_NO_SPACE`, `ERR_IO`
+   */
+  keepStream(id: ObjectId): void {
+    this.assertWritable()
+    this.#streams.keep(id)
+  }
+
+  /**
    * Publishes links and refs together, after everything they lead to is on disk. Inside `fill` nothing shows yet; if it
    * throws, nothing is published.
    *
    * @returns what `fill` returns
    * @throws {@link ComposefsError} what `Transaction.commit` and its methods throw
    */
-  async transaction<T>(fill: (transaction: Transaction) => T | Promise<T>): Promise<T> {
+  async transaction<T>(fill: (transaction: Transaction) => T | Promise<T>, options: CommitOptions = {}): Promise<T> {
     const transaction = new Transaction({
       root: this.path,
       objects: this.objects,
@@ -251,7 +262,7 @@ export class Repository implements AsyncDisposable {
       sync: () => this.sync(),
     })
     const result = await fill(transaction)
-    await transaction.commit()
+    await transaction.commit(options)
     return result
   }
 

@@ -63,8 +63,30 @@ export class StreamLinks {
     })
   }
 
+  /** Makes an object known as the stream of a content. The one that was it so far stays known by its id. */
   link(contentId: string, id: ObjectId): void {
-    placeLink(this.#root, `streams/${checkContentId(contentId)}`, `objects/${id.path}`)
+    const link = `streams/${checkContentId(contentId)}`
+    const former = this.target(contentId)
+    if (former !== undefined && !former.equals(id) && this.#objects.has(former)) this.keep(former)
+    placeLink(this.#root, link, `objects/${id.path}`)
+  }
+
+  /**
+   * Makes a stream known by its id. Other streams refer to it by that, and the reference's garbage collection follows a
+   * reference only to what some link leads to at that time. Once nothing refers to it, that removes object and link.
+   */
+  keep(id: ObjectId): void {
+    placeLink(this.#root, `streams/by-id-${id.hex}`, `objects/${id.path}`)
+  }
+
+  /** Where the link of a content leads, whether or not that is there; undefined where it leads to no object. */
+  target(contentId: string): ObjectId | undefined {
+    try {
+      return readObjectLink(this.#root, `streams/${checkContentId(contentId)}`, this.#objects)
+    } catch (error) {
+      if (error instanceof ComposefsError && error.code === 'ERR_REPOSITORY_CORRUPT') return undefined
+      throw error
+    }
   }
 
   /** The ids of all contents, sorted. */
