@@ -111,10 +111,13 @@ export class Transaction {
       for (let left = maxTries; ; left--) {
         for (const decide of this.#decisions) decide()
         this.#assertStored()
+        const before = this.#targets()
         // What is linked already was brought to disk then.
         if (this.#streams.size + this.#images.size > 0) await this.#context.sync()
+        const isLast = left <= 1 || this.#decisions.length === 0
+        if (!isLast && this.#targets() !== before) continue
         this.#place()
-        if (this.#stands() || left <= 1) break
+        if (this.#stands() || isLast) break
       }
       await this.#syncLinks()
     } finally {
@@ -124,6 +127,11 @@ export class Transaction {
     this.#streams = new Map()
     this.#images = new Map()
     this.#refs = new Map()
+  }
+
+  /** Where the links lead that are to be made: cfsctl takes no lock to re-point them. */
+  #targets(): string {
+    return [...this.#streams.keys()].map((contentId) => this.#context.streams.target(contentId)?.hex ?? '-').join()
   }
 
   #assertStored(): void {
@@ -145,7 +153,7 @@ export class Transaction {
     }
   }
 
-  /** Whether the links still lead where they should: cfsctl takes no lock to change them. */
+  /** Whether the links lead where they should. What lost its link already stays known by its id. */
   #stands(): boolean {
     const { objects, streams } = this.#context
     let stands = true
