@@ -226,7 +226,7 @@ export async function tagImage(repository: Repository, manifestDigest: string, n
   const contentId = manifestStream(checkDigest(manifestDigest))
   const ref = tagRef(name)
   if (repository.hasStream(contentId) === undefined) throw notFound(manifestDigest, 'there is no such manifest')
-  keepTagged(repository)
+  keepTagged(repository, [contentId])
   await repository.setRef('streams', ref, contentId)
 }
 

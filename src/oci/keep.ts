@@ -14,10 +14,11 @@ import { configRefPrefix, configStream, layerStream, manifestPrefix } from './na
  * manifest only to what some link leads to, and cfsctl re-points the link of a config when it pulls another image that has
  * the same one: the image that came first is then gone as soon as the second loses its tag.
  *
+ * @param more content ids of manifests that are about to be tagged
  * @throws {@link ComposefsError} `ERR_REPOSITORY_READONLY`, `ERR_NO_SPACE`, `ERR_IO`
  */
-export function keepTagged(repository: Repository): void {
-  const manifests = new Set(repository.listRefs('streams').map(({ target }) => target))
+export function keepTagged(repository: Repository, more: readonly string[] = []): void {
+  const manifests = new Set([...repository.listRefs('streams').map(({ target }) => target), ...more])
   let linked: Set<string> | undefined
   for (const contentId of manifests) {
     if (!contentId.startsWith(manifestPrefix)) continue

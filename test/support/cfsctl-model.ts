@@ -95,7 +95,12 @@ export function collectGarbage(repository: Repository): void {
 }
 
 /** `cfsctl oci pull`, of an image whose layers are there: config and manifest are written anew, and their links re-pointed. */
-export function pullAsCfsctl(repository: Repository, image: ImageBytes, tag: string, bootable: boolean): void {
+export async function pullAsCfsctl(
+  repository: Repository,
+  image: ImageBytes,
+  tag: string,
+  bootable: boolean,
+): Promise<void> {
   const { path, algorithm, objects } = repository
   const digest = sha256(image.config)
   const { diff_ids: diffIds } = JSON.parse(image.config.toString()).rootfs as { diff_ids: string[] }
@@ -109,14 +114,14 @@ export function pullAsCfsctl(repository: Repository, image: ImageBytes, tag: str
   const ids = layers.map(([, id]) => id)
   const version = repository.formats.default
   const refs = new Map<string, ObjectId>(layers)
-  const add = (name: string, boot: boolean): void => {
-    const id = storeImage(repository, layersToTree(repository, ids, { bootable: boot }), version)
+  const add = async (name: string, boot: boolean): Promise<void> => {
+    const id = await storeImage(repository, await layersToTree(repository, ids, { bootable: boot }), version)
     placeLink(path, `images/${id.hex}`, `objects/${id.path}`)
     refs.set(version === 2 ? name : `${name}.v1`, id)
   }
   // The plain images of other formats are forgotten.
-  add('composefs.image', false)
-  if (bootable) add('composefs.image.boot', true)
+  await add('composefs.image', false)
+  if (bootable) await add('composefs.image.boot', true)
   const configId = write(configStream(digest), contentTypes.config, image.config, refs)
   const named = new Map<string, ObjectId>([[configRef(digest), configId], ...layers])
   const manifest = manifestStream(sha256(image.manifest))
