@@ -31,14 +31,24 @@ export function toBuffer(value: ByteString): Buffer {
   return Buffer.from(value, 'latin1')
 }
 
-/** For messages: UTF-8 where the bytes are that, control characters and stray bytes as `\xNN`. */
+/**
+ * For messages and terminals: UTF-8 where all the bytes are that, but for a backslash (`\\\\`) and what could control a
+ * terminal or turn the direction of writing round (`\\xNN`, byte by byte, see {@link escapeControls}); otherwise ASCII
+ * and `\\xNN`. No two byte strings look the same: {@link fromPrintable} has them back.
+ */
 export function printable(value: ByteString): string {
   const text = Buffer.from(value, 'latin1').toString('utf8')
-  const faithful = !text.includes('\ufffd')
-  return (faithful ? text : value).replaceAll(
-    faithful ? /[\0-\x1f\x7f]/g : /[^ -~]/g,
-    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  )
+  const doubled = (bytes: string): string => (bytes.includes('\\') ? bytes.replaceAll('\\', '\\\\') : bytes)
+  if (!text.includes('\ufffd')) return escapeControls(doubled(text))
+  return doubled(value).replaceAll(/[^ -~]/g, escapedByte)
+}
+
+/** The bytes that {@link printable} shows; text that it has not made is taken as it stands. */
+export function fromPrintable(text: string): ByteString {
+  const bytes = Buffer.from(text, 'utf8').toString('latin1')
+  return bytes.replaceAll(/\\(?:\\|x([0-9a-f]{2}))/g, (_, hex: string | undefined) =>
+    hex === undefined ? '\\' : String.fromCharCode(Number.parseInt(hex, 16)),
+  ) as ByteString
 }
 
 /**
@@ -47,8 +57,12 @@ export function printable(value: ByteString): string {
  */
 export function escapeControls(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) =>
-    [...Buffer.from(c)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''),
+    Buffer.from(c).toString('latin1').replaceAll(/./gs, escapedByte),
   )
+}
+
+function escapedByte(byte: string): string {
+  return `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`
 }
 
 /** The same memory as a Buffer. */

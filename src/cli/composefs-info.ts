@@ -12,12 +12,12 @@ import type { FileSystem } from '../tree/filesystem.ts'
 import { backingPaths, isBelow, listing } from './describe-paths.ts'
 import { describeError, isUsageError } from './failure.ts'
 import { getoptLong } from './getopt.ts'
-import { readInput } from './input.ts'
 import { measureFile } from './measure.ts'
 import { note, print, printLine } from './output.ts'
 import { run } from './run.ts'
 import { storedText } from './stored-lines.ts'
 import { filterTopLevel, topLevelFilter } from './top-level.ts'
+import { readImageInput } from './tree-input.ts'
 
 const usage =
   'Usage: composefs-info [--basedir=DIR] [--filter=NAME]... ls|dump|objects|missing-objects IMAGES...\n' +
@@ -69,7 +69,7 @@ const inFile = (name: string): string => (name === '-' ? './-' : name)
 
 async function checkedImage(file: string): Promise<{ readonly bytes: Buffer; readonly fileSystem: FileSystem }> {
   try {
-    const bytes = await readInput(inFile(file))
+    const bytes = await readImageInput(inFile(file))
     return { bytes, fileSystem: readImage(bytes).fileSystem }
   } catch (error) {
     throw error instanceof ComposefsError ? error.within(file) : error

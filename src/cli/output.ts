@@ -72,7 +72,7 @@ export function fitting(columns: number | undefined, ...ways: readonly string[])
 /** A table as cfsctl draws it. */
 export function table(head: readonly string[], cellsOfRows: readonly (readonly string[])[]): string {
   const rows = cellsOfRows.map((row) => row.map(escapeControls))
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)) + 2)
+  const widths = head.map((title, i) => rows.reduce((width, row) => Math.max(width, row[i]!.length), title.length) + 2)
   const rule = ([left, line, cross, right]: string): string =>
     `${left}${widths.map((width) => line!.repeat(width)).join(cross)}${right}\n`
   const cells = (row: readonly string[]): string =>

@@ -13,12 +13,11 @@ import { imageTree, type OpenedConfig, openConfig, openImage, resolveConfig, ver
 import { DigestStore } from '../repository/digest-store.ts'
 import type { Repository } from '../repository/repository.ts'
 import { directoryTree } from '../sources/tree.ts'
-import { readDumpfile } from '../streams/dumpfile-reader.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { globals, hashWithoutRepository, withRepository } from './context.ts'
-import { kindOf, readInput } from './input.ts'
 import { interruption } from './interrupt.ts'
 import { type TreeFlags, treeOptionsOf } from './options.ts'
+import { readTreeInput } from './tree-input.ts'
 
 /** What a name on the command line stands for. */
 export interface NamedTree {
@@ -45,17 +44,17 @@ export async function readTree(
   flags: TreeFlags,
   algorithm?: Algorithm,
 ): Promise<NamedTree> {
-  if (name === '-') return treeOf(name, await readInput(name))
+  if (name === '-') return treeOfInput(name)
   if (isDirectory(name)) {
     const store = new DigestStore(algorithm ?? hashWithoutRepository(globals(command)))
     return { name, fileSystem: await directoryTree(name, store, { ...treeOptionsOf(flags), signal: interruption }) }
   }
-  if (statSync(name, { throwIfNoEntry: false }) !== undefined) return treeOf(name, await readInput(name))
+  if (statSync(name, { throwIfNoEntry: false }) !== undefined) return treeOfInput(name)
   const fromRepository = withRepository(command, async (repository) => {
     const image = imageOf(repository, name)
-    if (image !== undefined) return treeOf(name, image)
+    if (image !== undefined) return treeOfImage(name, image)
     const config = await configOf(repository, name)
-    return { name, fileSystem: await imageTree(repository, config, treeOptionsOf(flags)) }
+    return { name, fileSystem: await imageTree(repository, config, { ...treeOptionsOf(flags), signal: interruption }) }
   })
   return fromRepository.catch((error: unknown) => {
     throw error instanceof ComposefsError && notHere.has(error.code) ? nothing(name, error) : error
@@ -65,8 +64,12 @@ export async function readTree(
 /** Whether a name is that of a directory on disk. */
 export const isDirectory = (name: string): boolean => statSync(name, { throwIfNoEntry: false })?.isDirectory() === true
 
-function treeOf(name: string, bytes: Buffer): NamedTree {
-  if (kindOf(name, bytes) === 'dumpfile') return { name, fileSystem: readDumpfile(bytes) }
+async function treeOfInput(name: string): Promise<NamedTree> {
+  const input = await readTreeInput(name)
+  return 'image' in input ? treeOfImage(name, input.image) : { name, ...input }
+}
+
+function treeOfImage(name: string, bytes: Buffer): NamedTree {
   const { version, fileSystem } = readImage(bytes)
   return { name, fileSystem, image: { bytes, version } }
 }

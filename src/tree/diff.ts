@@ -38,7 +38,8 @@ export function* diffTrees(a: FileSystem, b: FileSystem): Generator<Difference, 
       const changes = compare(path, a, b, links)
       if (changes.length > 0) yield { path, a, b, changes }
     }
-    pending.push(...children(path, directoryOf(a), directoryOf(b)).reverse())
+    // One by one: there is no end to how many names a directory has, but there is one to the arguments of a call.
+    for (const child of children(path, directoryOf(a), directoryOf(b)).reverse()) pending.push(child)
   }
 }
 

@@ -6,10 +6,10 @@ import type { ObjectId } from '../../fsverity/object-id.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { isBelow, listing } from '../describe-paths.ts'
-import { readInput } from '../input.ts'
 import { several } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import { filterTopLevel, topLevelFilter } from '../top-level.ts'
+import { readImageInput } from '../tree-input.ts'
 
 const imageArgument = 'an image file, - for stdin, or the id or name of an image of the repository'
 
@@ -79,6 +79,6 @@ async function filteredTree(name: string, { filter = [] }: { readonly filter?: s
 
 /** A file comes first; what is none is looked up in the repository. */
 async function imageBytes(name: string, command: Command): Promise<Buffer> {
-  if (name === '-' || existsSync(name)) return readInput(name)
+  if (name === '-' || existsSync(name)) return readImageInput(name)
   return withRepository(command, async (repository) => repository.readObject(repository.resolveImage(name)))
 }

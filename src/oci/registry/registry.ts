@@ -168,7 +168,7 @@ export class RegistryClient implements ImageSource {
     const json = new JsonReader('list of tags')
     const found: string[] = []
     for await (const { bytes } of this.#pages('tags/list?n=1000', this.#subject('the list of tags'))) {
-      found.push(...json.strings(json.object(json.parse(bytes))['tags'] ?? [], 'tags'))
+      for (const tag of json.strings(json.object(json.parse(bytes))['tags'] ?? [], 'tags')) found.push(tag)
     }
     return found
   }
@@ -184,7 +184,7 @@ export class RegistryClient implements ImageSource {
     let supported = true
     for await (const { bytes, answer } of this.#pages(`referrers/${digest}`, subject, [404])) {
       supported = answer.response.statusCode !== 404
-      if (supported) found.push(...parseIndex(bytes))
+      if (supported) for (const descriptor of parseIndex(bytes)) found.push(descriptor)
     }
     if (supported) return found
     try {

@@ -5,7 +5,9 @@ import { once } from 'node:events'
 import { constants, mkdirSync, openSync, readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { writeImage } from '../../../src/erofs/index.ts'
 import { Repository } from '../../../src/repository/index.ts'
+import { defaultDirectoryStat, FileSystem } from '../../../src/tree/index.ts'
 import { Installed } from '../../support/command.ts'
 import { lockedByAnother, othersGet } from '../../support/lock.ts'
 import { serve } from '../../support/serve.ts'
@@ -18,6 +20,12 @@ const endlessTar = (): Buffer => Buffer.concat([header({ name: 'big', size: 2 **
 const dumpfile = (): Buffer => {
   const lines = Array.from({ length: 20_000 }, (_, i) => `/file${i} 0 100644 1 0 0 0 0.0 - - -\n`)
   return Buffer.from(`/ 0 40755 2 0 0 0 0.0 - - -\n${lines.join('')}`)
+}
+/** The beginning of an image that says it is larger. */
+const image = (): Buffer => {
+  const bytes = Buffer.concat([writeImage(new FileSystem(defaultDirectoryStat)), Buffer.alloc(2 ** 20)])
+  bytes.writeUInt32LE(2 ** 16, 1024 + 36)
+  return bytes
 }
 
 let installed: Installed
@@ -141,9 +149,9 @@ describe('Ctrl-C and SIGTERM end with 130 and ERR_INTERRUPTED', () => {
     [['import'], endlessTar],
     [['oci', 'import-layer', `sha256:${'0'.repeat(64)}`], endlessTar],
     [['checkout', '-', 'out'], dumpfile],
-    [['dump', '-'], dumpfile],
-    [['ls', '-'], dumpfile],
-    [['objects', '-'], dumpfile],
+    [['dump', '-'], image],
+    [['ls', '-'], image],
+    [['objects', '-'], image],
     [['diff', '-', 'root'], dumpfile],
     [['mkfs', '--from-file', '-', 'image.cfs'], dumpfile],
     [['measure-file', '-'], () => Buffer.alloc(2 ** 20)],

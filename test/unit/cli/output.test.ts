@@ -23,3 +23,7 @@ test('what others wrote cannot control the terminal, in tables and in JSON', () 
   expect(json({ name }, 2)).toBe('{\n  "name": "a\\u001b[2J\\u009b\\u202eb\\udb40\\udc41"\n}')
   expect(JSON.parse(json({ name }))).toEqual({ name })
 })
+
+test('a table has any number of rows', () => {
+  expect(table(['N'], Array(150_000).fill(['x'])).length).toBeGreaterThan(150_000)
+})

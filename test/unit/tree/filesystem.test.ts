@@ -4,6 +4,7 @@ import { ObjectId } from '../../../src/fsverity/index.ts'
 import {
   components,
   Directory,
+  diffTrees,
   FileSystem,
   fullMode,
   join,
@@ -205,4 +206,13 @@ describe('inodes', () => {
     expect(seconds(2n ** 53n)).toBe(2n ** 53n)
     expect(seconds(-(2n ** 63n))).toBe(-(2n ** 63n))
   })
+})
+
+test('directories of any size can be compared', () => {
+  const many = new FileSystem(stat)
+  const inode = leaf()
+  for (let i = 0; i < 150_000; i++) many.root.entries.set(fromLatin1(`${i}`), inode)
+  let count = 0
+  for (const _ of diffTrees(many, new FileSystem(stat))) count++
+  expect(count).toBe(150_000)
 })
