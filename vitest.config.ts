@@ -12,7 +12,7 @@ const config: ViteUserConfig = defineConfig({
     // The counts for a script, beside what people read.
     ...(VITEST_JSON !== undefined && { reporters: ['default', ['json', { outputFile: VITEST_JSON }]] }),
     projects: [
-      project('unit', 20_000),
+      project('unit', 60_000),
       project('property', 120_000),
       project('golden', 120_000),
       project('interop', 900_000),

@@ -20,6 +20,7 @@ import type { ObjectSink, ObjectStore } from '../streams/records.ts'
  */
 export class DigestStore implements ObjectStore {
   readonly algorithm: Algorithm
+  readonly borrows = true
   readonly takesIds = true
 
   constructor(algorithm: Algorithm) {

@@ -80,6 +80,7 @@ type State = 'absent' | 'present' | 'damaged'
 export class ObjectDirectory implements ObjectStore {
   readonly path: string
   readonly algorithm: Algorithm
+  readonly borrows = true
   readonly takesIds = true
   /** Counted from zero at each opening. */
   readonly stats: ObjectStats = { newObjects: 0, newBytes: 0, presentObjects: 0, replacedObjects: 0 }

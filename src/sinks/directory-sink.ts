@@ -50,7 +50,7 @@ const turn = 64
  * ```
  */
 export class DirectorySink extends Writable implements Sink<WalkItem, CheckoutResult> {
-  declare readonly '~takes'?: (input: WalkItem) => void
+  declare readonly '~takes'?: ((input: WalkItem) => void) | undefined
   readonly result: Promise<CheckoutResult>
   readonly #deferred = deferred<CheckoutResult>()
   readonly #checkout: Checkout

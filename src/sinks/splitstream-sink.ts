@@ -44,7 +44,7 @@ export interface FinishedSplitstream {
  * ```
  */
 export class SplitstreamSink extends Writable implements Sink<StoredRecord, FinishedSplitstream> {
-  declare readonly '~takes'?: (input: StoredRecord) => void
+  declare readonly '~takes'?: ((input: StoredRecord) => void) | undefined
   readonly result: Promise<FinishedSplitstream>
   readonly #deferred = deferred<FinishedSplitstream>()
   readonly #store: ObjectStore

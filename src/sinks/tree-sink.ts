@@ -38,7 +38,7 @@ export interface TreeSinkOptions extends MergeOptions {
  * ```
  */
 export class TreeSink extends Writable implements Sink<StoredRecord | DumpRecord, FileSystem> {
-  declare readonly '~takes'?: (input: StoredRecord | DumpRecord) => void
+  declare readonly '~takes'?: ((input: StoredRecord | DumpRecord) => void) | undefined
   /** The tree, once everything was taken. */
   readonly result: Promise<FileSystem>
   readonly #deferred = deferred<FileSystem>()

@@ -89,7 +89,7 @@ export class BatchWriter {
   }
 
   #receive(chunk: Buffer): void | Promise<void> {
-    if (this.#sink !== undefined) return this.#sink.write(chunk)
+    if (this.#sink !== undefined) return this.#sink.write(this.#store.borrows === true ? chunk : Buffer.from(chunk))
     if (chunk.length <= inlineLimit) this.#body = Buffer.from(chunk)
   }
 

@@ -7,6 +7,7 @@ import type { DigestThread, HashedBody } from '../fsverity/digest-thread.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { closeDraft } from '../native/draft-files.ts'
 import type { ObjectStore } from './records.ts'
+import { Slab } from './slab.ts'
 
 /** Bytes of bodies in one batch, and so the largest body that fits. */
 export const batchSize: number = 1024 * 1024
@@ -43,12 +44,14 @@ export class DigestBatches<Item> {
   readonly #free: Batch<Item>[] = []
   /** On their way, the oldest first. */
   readonly #sent: Batch<Item>[] = []
+  /** For stores that keep what they are given. */
+  readonly #slab = new Slab()
   #batch = new Batch<Item>()
   #made = 1
 
   /**
    * @param thread asked for when a batch is full; where there is none, the store computes the ids
-   * @param emit takes each item, and the ids of the bodies of its batch by the numbers that {@link add} gave
+   * @param emit takes each item, and the ids of the bodies of its batch by the numbers that {@link addReserved} gave
    */
   constructor(
     thread: () => DigestThread | undefined,
@@ -70,17 +73,6 @@ export class DigestBatches<Item> {
   push(item: Item, held = 0): void {
     this.#batch.items.push(item)
     this.#batch.held += held
-  }
-
-  /** Takes a copy of a body, for which there must be room. Answers its number in the batch. */
-  add(chunks: readonly Uint8Array[], size: number): number {
-    const { bytes, used } = this.#batch
-    let at = used
-    for (const chunk of chunks) {
-      bytes.set(chunk, at)
-      at += chunk.length
-    }
-    return this.addReserved(size)
   }
 
   /** Memory for the next body, for which there must be room. It counts once {@link addReserved} says so. */
@@ -162,8 +154,11 @@ export class DigestBatches<Item> {
       const body = hashed[i]
       hashed[i] = undefined
       let id: ObjectId | Promise<ObjectId>
-      if (body === undefined || body.draft < 0) id = this.#store.put(batch.bytes.subarray(at, at + length), body?.id)
-      else id = this.#store.putDraft!(body.draft, length, body.id)
+      if (body !== undefined && body.draft >= 0) id = this.#store.putDraft!(body.draft, length, body.id)
+      else {
+        const bytes = batch.bytes.subarray(at, at + length)
+        id = this.#store.put(this.#store.borrows === true ? bytes : this.#slab.copy(bytes), body?.id)
+      }
       ids.push(id instanceof Promise ? await id : id)
       at += length
     }

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import type { Given, Last } from './pipeline.ts'
 import { type Emit, type Machine, Stage } from './stage.ts'
 
 /**
@@ -16,19 +17,14 @@ import { type Emit, type Machine, Stage } from './stage.ts'
  * const split = fuse(new TarDecoder(), new PaxParser(), new ContentSplitter())
  * ```
  */
-export function fuse<A, B, C>(a: Stage<A, B>, b: Stage<B, C>): Stage<A, C>
-export function fuse<A, B, C, D>(a: Stage<A, B>, b: Stage<B, C>, c: Stage<C, D>): Stage<A, D>
-export function fuse<A, B, C, D, E>(a: Stage<A, B>, b: Stage<B, C>, c: Stage<C, D>, d: Stage<D, E>): Stage<A, E>
-export function fuse<A, B, C, D, E, F>(
-  a: Stage<A, B>,
-  b: Stage<B, C>,
-  c: Stage<C, D>,
-  d: Stage<D, E>,
-  e: Stage<E, F>,
-): Stage<A, F>
-export function fuse(...stages: Stage<unknown, unknown>[]): Stage<unknown, unknown> {
-  const machine = new FusedMachine(stages.map((stage) => stage.machine))
-  return new Stage(machine, { input: stages[0]!.inputMode, output: stages.at(-1)!.outputMode })
+export function fuse<A, B, C, const Outs extends readonly unknown[]>(
+  first: Stage<A, B>,
+  second: Stage<B, C>,
+  ...more: { [I in keyof Outs]: Stage<Given<[C, ...Outs], I>, Outs[I]> }
+): Stage<A, Last<[C, ...Outs]>> {
+  const stages = [first, second, ...(more as unknown as Stage<unknown, unknown>[])] as Stage<unknown, unknown>[]
+  const machine = new FusedMachine(stages.map((stage) => stage.machine)) as Machine<A, Last<[C, ...Outs]>>
+  return new Stage(machine, { input: first.inputMode, output: stages.at(-1)!.outputMode })
 }
 
 class FusedMachine implements Machine<unknown, unknown> {

@@ -37,7 +37,7 @@ export { fuse } from './fuse.ts'
 export { ObjectWriter, type ObjectWriterOptions } from './object-writer.ts'
 export { PaxParser, PaxParserMachine } from './pax-parser.ts'
 export { encodePaxRecord, type PaxRecord, paxRecords } from './pax-records.ts'
-export { type PipelineOptions, pipeline, type Sink, type Source } from './pipeline.ts'
+export { type PipelineOptions, pipeline, type Sink, type Source, type Step } from './pipeline.ts'
 export { Progress, type ProgressEvent, ProgressMachine, type ProgressOptions } from './progress.ts'
 export {
   type Content,

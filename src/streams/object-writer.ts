@@ -27,6 +27,17 @@ const maxQueued = 256
 /** Bytes of bodies after which another thread hashes: for less it is not worth starting. */
 const threadAfter = 8 * 1024 * 1024
 
+/** A body that is being received: into memory that is nobody else's, or into a sink. */
+interface Open {
+  readonly size: number
+  received: number
+  /** Undefined until there is room for it. */
+  bytes: Buffer | undefined
+  /** Whether `bytes` is part of the batch. */
+  readonly batched: boolean
+  readonly sink: ObjectSink | undefined
+}
+
 /** A record that waits for the id of a body of its batch. */
 type Waiting = { readonly index: number; readonly size: number; readonly entry: Entry | undefined }
 
@@ -52,7 +63,7 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
   readonly #gather: number
   readonly #inFlight: number
   /** The body that is being received. */
-  #open: { size: number; received: number; chunks: Buffer[] | undefined; sink: ObjectSink | undefined } | undefined
+  #open: Open | undefined
   /** Of the last body, until its entry comes; `id` may be its number in the batch. */
   #stored: { id: ObjectId | Promise<ObjectId> | number; size: number } | undefined
   /** Settles when everything before it was handed on; undefined while nothing is in flight. */
@@ -123,41 +134,47 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
     }
   }
 
-  #begin(size: number): void {
+  #begin(size: number): void | Promise<void> {
     if (this.#open !== undefined) throw outOfOrder('external-open')
     const gathers = size <= this.#gather
-    this.#open = {
-      size,
-      received: 0,
-      chunks: gathers ? [] : undefined,
-      sink: gathers ? undefined : this.#store.create(size),
-    }
+    const batches = this.#startBatches(size)
+    const batched = gathers && batches !== undefined && size <= batchSize
+    const sink = gathers ? undefined : this.#store.create(size)
+    const open: Open = { size, received: 0, bytes: undefined, batched, sink }
+    this.#open = open
+    if (batched) {
+      const reserve = (): void => {
+        open.bytes = batches.reserve(size)
+      }
+      if (!batches.hasRoom(size)) return batches.next().then(reserve)
+      reserve()
+    } else if (gathers) open.bytes = this.#slab.take(size)
   }
 
   #receive(chunk: Buffer): void | Promise<void> {
     const open = this.#open
     if (open === undefined) throw outOfOrder('external-data')
+    const at = open.received
     open.received += chunk.length
     if (open.received > open.size) throw wrongSize(open.size, open.received)
-    if (open.chunks !== undefined) {
-      open.chunks.push(chunk)
-      return
-    }
-    return open.sink!.write(chunk)
+    if (open.sink === undefined) open.bytes!.set(chunk, at)
+    else return open.sink.write(this.#store.borrows === true ? chunk : Buffer.from(chunk))
   }
 
   #end(): void | Promise<unknown> {
     const open = this.#open
     if (open === undefined) throw outOfOrder('external-close')
     if (open.received !== open.size) throw wrongSize(open.size, open.received)
-    const { chunks, size } = open
+    const { bytes, size } = open
     this.#open = undefined
-    const batches = this.#startBatches(size)
-    if (batches !== undefined && chunks !== undefined && size <= batchSize)
-      return this.#endInBatch(batches, chunks, size)
-    let id: ObjectId | Promise<ObjectId>
-    if (chunks === undefined) id = open.sink!.finish()
-    else id = this.#store.put(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size))
+    const batches = this.#batches
+    if (batches !== undefined && open.batched) {
+      const index = batches.addReserved(size)
+      this.#stored = { id: index, size }
+      batches.push({ index, size, entry: undefined })
+      return
+    }
+    const id = open.sink === undefined ? this.#store.put(bytes!) : open.sink.finish()
     if (batches !== undefined && id instanceof Promise) {
       return id.then((id) => {
         this.#stored = { id, size }
@@ -196,17 +213,6 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
       },
     )
     return this.#batches
-  }
-
-  #endInBatch(batches: DigestBatches<StoredRecord | Waiting>, chunks: readonly Buffer[], size: number) {
-    if (!batches.hasRoom(size)) return batches.next().then(() => this.#addToBatch(batches, chunks, size))
-    this.#addToBatch(batches, chunks, size)
-  }
-
-  #addToBatch(batches: DigestBatches<StoredRecord | Waiting>, chunks: readonly Buffer[], size: number): void {
-    const index = batches.add(chunks, size)
-    this.#stored = { id: index, size }
-    batches.push({ index, size, entry: undefined })
   }
 
   #entry({ entry, body }: SplitRecord & { kind: 'entry' }): void | Promise<void> {

@@ -72,9 +72,21 @@ export type StoredRecord =
   | { readonly kind: 'external'; readonly id: ObjectId; readonly size: number }
   | { readonly kind: 'entry'; readonly entry: Entry; readonly content: Content }
 
-/** Where ObjectWriter puts contents. `repository/` and the in-memory store of the tests implement it. */
+/**
+ * Where ObjectWriter and the scans of directories put contents. `ObjectDirectory` and `DigestStore` implement it.
+ *
+ * What `put` and the sinks of `create` are given is the store's to keep: those bytes never change afterwards. A store
+ * that keeps nothing beyond its answer says so with {@link borrows}. No store may change them, or transfer their memory
+ * to a thread: others may lie beside them.
+ */
 export interface ObjectStore {
   readonly algorithm: Algorithm
+  /**
+   * Whether this store is done with the bytes it is given once it has answered: once the call has returned, or the
+   * promise that it returned has settled. The callers then use their memory again, which saves a copy of everything.
+   * Default false.
+   */
+  readonly borrows?: boolean
   /**
    * Stores a whole object; `id` is its id where the caller has computed it. A store that answers synchronously is
    * faster: no promise a file.
@@ -95,7 +107,7 @@ export interface ObjectStore {
 
 /** An object on its way into a store. Exactly one of `finish` and `abort` ends it. */
 export interface ObjectSink {
-  /** The chunk may be reused by the caller once the call has returned, or the promise it returned has settled. */
+  /** The next piece. How long it may be kept, {@link ObjectStore} says; the next one comes once this is answered. */
   write(chunk: Buffer): void | Promise<void>
   finish(): Promise<ObjectId>
   /** Gives up and leaves nothing behind. Never throws. */

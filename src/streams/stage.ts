@@ -25,7 +25,7 @@ export type Mode = 'bytes' | 'records'
 /** A Transform whose input and output types are known: what the typed `pipeline` checks. */
 export interface TypedTransform<In, Out> extends Transform {
   /** For the compiler alone. */
-  readonly '~shape'?: (input: In) => Out
+  readonly '~shape'?: ((input: In) => Out) | undefined
 }
 
 /** How many records may wait between two stages before the source is paused: each may hold a chunk of the input. */
@@ -36,7 +36,7 @@ export const recordHighWaterMark = 16
  * exist for the typed {@link pipeline}.
  */
 export class Stage<In, Out> extends Transform implements TypedTransform<In, Out> {
-  declare readonly '~shape'?: (input: In) => Out
+  declare readonly '~shape'?: ((input: In) => Out) | undefined
   /** The logic itself, for {@link fuse} and for use without streams. */
   readonly machine: Machine<In, Out>
   readonly inputMode: Mode
@@ -81,5 +81,5 @@ export class Stage<In, Out> extends Transform implements TypedTransform<In, Out>
 
 /** A Transform of known types whose work takes I/O. The constructor takes what that of `Transform` takes. */
 export abstract class AsyncStage<In, Out> extends Transform implements TypedTransform<In, Out> {
-  declare readonly '~shape'?: (input: In) => Out
+  declare readonly '~shape'?: ((input: In) => Out) | undefined
 }

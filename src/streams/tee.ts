@@ -5,7 +5,7 @@
  */
 import { finished, Writable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
-import type { Sink } from './pipeline.ts'
+import { type Sink, watchResult } from './pipeline.ts'
 import { recordHighWaterMark, type TypedTransform } from './stage.ts'
 
 /** Where records go: a sink, or a stage whose output is read elsewhere. */
@@ -72,6 +72,7 @@ class Tee<Result> extends Writable {
     // Whoever drives the pipeline learns of the error there; the result need not be looked at.
     this.result.catch(() => {})
     for (const branch of this.#branches) {
+      watchResult(branch)
       finished(branch, { readable: false }, (error) => {
         if (error) this.destroy(error)
         else if (!this.#ending) this.destroy(endedTooEarly())

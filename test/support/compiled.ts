@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
+import { transformSync } from 'rolldown/utils'
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -25,16 +25,14 @@ export function compileInto(directory: string): void {
 function compileRoom(room: string, directory: string): void {
   for (const name of readdirSync(join(project, room), { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.ts')) continue
-    const { outputText } = ts.transpileModule(readFileSync(join(project, room, name), 'utf8'), {
-      compilerOptions: {
-        target: ts.ScriptTarget.ES2023,
-        module: ts.ModuleKind.ESNext,
-        rewriteRelativeImportExtensions: true,
-        verbatimModuleSyntax: true,
-      },
+    // Fifty times as fast as TypeScript's own `transpileModule`, and many tests want it.
+    const { code, errors } = transformSync(name, readFileSync(join(project, room, name), 'utf8'), {
+      target: 'es2023',
+      typescript: { rewriteImportExtensions: 'rewrite', onlyRemoveTypeImports: true },
     })
+    if (errors.length > 0) throw errors[0]
     const path = join(directory, room, name.replace(/\.ts$/, '.js'))
     mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, outputText)
+    writeFileSync(path, code)
   }
 }

@@ -10,6 +10,7 @@ import {
   DigestVerifier,
   DumpfileReader,
   DumpfileWriter,
+  type EntryRecord,
   fuse,
   type ObjectStore,
   ObjectWriter,
@@ -67,6 +68,51 @@ test('stages in their order compile, and the result is the sink’s', () => {
   ).toEqualTypeOf<Promise<FileSystem>>()
 })
 
+async function* passOn(records: AsyncIterable<EntryRecord>) {
+  yield* records
+}
+async function* nameOf(records: AsyncIterable<EntryRecord>) {
+  for await (const record of records) yield record.kind
+}
+
+test('any number of stages, and async generators between them', () => {
+  const progress = () => new Progress({ onProgress: () => {} })
+  const stages = [progress(), new DigestVerifier(), new Decompressor(), progress(), new TarDecoder()] as const
+  const more = [new PaxParser(), passOn, passOn, new ContentSplitter(), new ObjectWriter(store)] as const
+  expectTypeOf(pipeline(source, ...stages, ...more, new TreeSink())).toEqualTypeOf<Promise<FileSystem>>()
+  expectTypeOf(
+    pipeline(
+      buffers,
+      progress(),
+      new DigestVerifier(),
+      new Decompressor(),
+      progress(),
+      new TarDecoder(),
+      new PaxParser(),
+      passOn,
+      async function* (records: AsyncIterable<EntryRecord>) {
+        for await (const record of records) if (record.kind !== 'trailer') yield record
+      },
+      new ContentSplitter(),
+      new ObjectWriter(store),
+      new TreeSink(),
+      { signal: undefined },
+    ),
+  ).toEqualTypeOf<Promise<FileSystem>>()
+  const decoded = [new TarDecoder(), new PaxParser()] as const
+  const split = [new ContentSplitter(), new ObjectWriter(store), new TreeSink()] as const
+  // @ts-expect-error entries are wanted, names come
+  pipeline(buffers, ...decoded, nameOf, ...split)
+  // @ts-expect-error entries are wanted, tar records come
+  pipeline(buffers, new TarDecoder(), passOn, ...split)
+})
+
+test('options may be undefined', () => {
+  const options = undefined as { signal?: AbortSignal } | undefined
+  expectTypeOf(pipeline(buffers, new DumpfileReader(), new TreeSink(), options)).toEqualTypeOf<Promise<FileSystem>>()
+  expectTypeOf(pipeline(buffers, bytesSink, undefined)).toEqualTypeOf<Promise<string>>()
+})
+
 test('a wrong order does not', () => {
   // @ts-expect-error entries are wanted, tar records come
   pipeline(buffers, new TarDecoder(), new ContentSplitter(), new ObjectWriter(store), new TreeSink())
@@ -91,6 +137,12 @@ test('fuse', () => {
     Stage<Buffer, SplitRecord>
   >()
   expectTypeOf(fuse(new DigestVerifier(), new ArchiveReader())).toEqualTypeOf<Stage<Buffer, ArchiveRecord>>()
+  const verify = () => new DigestVerifier()
+  expectTypeOf(
+    fuse(verify(), verify(), verify(), verify(), new TarDecoder(), new PaxParser(), new ContentSplitter()),
+  ).toEqualTypeOf<Stage<Buffer, SplitRecord>>()
+  // @ts-expect-error entries are wanted, tar records come
+  fuse(verify(), verify(), verify(), verify(), new TarDecoder(), new ContentSplitter())
   // @ts-expect-error the wrong way round
   fuse(new PaxParser(), new TarDecoder())
   // @ts-expect-error one is not enough

@@ -10,6 +10,7 @@ import {
   readSplitstreamEntries,
   type StoredRecord,
 } from '../../../src/streams/index.ts'
+import { KeepingStore } from '../../support/keeping-store.ts'
 import { file } from '../../support/layer-entries.ts'
 import { MemoryStore } from '../../support/memory-store.ts'
 import { entry, run, splitMachine, tar } from '../../support/tar.ts'
@@ -53,6 +54,16 @@ describe('SplitstreamSink', () => {
     // The same bytes have the same name.
     expect(await stream.store()).toEqual(first)
     expect(store.objects.size).toBe(2)
+  })
+
+  test('a store that keeps what it is given keeps it whole', async () => {
+    const keeping = new KeepingStore({ late: true })
+    const source = Readable.from(run(splitMachine(), [bytes]))
+    const stream = await pipeline(source, new ObjectWriter(keeping), new SplitstreamSink(keeping))
+    const id = await stream.store()
+    expect(await stream.store()).toEqual(id)
+    expect(keeping.kept.map(({ id }) => id.hex)).toHaveLength(4)
+    expect(keeping.changed).toBe(0)
   })
 
   test('the content type may be another, and refs may be named', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -11,6 +11,7 @@ import { ContentSplitter, dumpfileText, type ObjectStore, ObjectWriter, pipeline
 import type { FileSystem } from '../../../src/tree/index.ts'
 import { compileInto } from '../../support/compiled.ts'
 import { freshDirectory, openDescriptors } from '../../support/disk.ts'
+import { KeepingStore } from '../../support/keeping-store.ts'
 import { MemoryStore } from '../../support/memory-store.ts'
 
 const store = new DigestStore('sha256')
@@ -125,9 +126,22 @@ describe('contents', () => {
     }
   })
 
+  test('are kept by a store that copies nothing, and never change', async () => {
+    const root = manyFiles()
+    const expected = text(await piped(root, new MemoryStore()))
+    for (const options of [{}, { takesIds: true }, { late: true }]) {
+      for (const make of [directoryTree, built.directoryTree]) {
+        const keeping = new KeepingStore(options)
+        expect(text(await make(root, keeping, { profile: 'raw' }))).toBe(expected)
+        expect(keeping.kept.length).toBe(50)
+        expect(keeping.changed).toBe(0)
+      }
+    }
+  })
+
   test('more entries than a batch takes', async () => {
     const root = freshDirectory()
-    for (let i = 0; i < 9000; i++) mkdirSync(join(root, `d${i}`))
+    for (let i = 0; i < 9000; i++) symlinkSync('target', join(root, `l${i}`))
     const fileSystem = await built.directoryTree(root, store, { profile: 'raw' })
     expect(fileSystem.root.entries.size).toBe(9000)
   })

@@ -12,6 +12,7 @@ import { ObjectDirectory } from '../../../src/repository/objects.ts'
 import { ObjectWriter } from '../../../src/streams/object-writer.ts'
 import type { Entry, ObjectStore, SplitRecord, StoredRecord } from '../../../src/streams/records.ts'
 import { compileInto } from '../../support/compiled.ts'
+import { KeepingStore } from '../../support/keeping-store.ts'
 import { Random } from '../../support/random.ts'
 
 let directory = ''
@@ -76,6 +77,16 @@ test('gives the same records in the same order', async () => {
     expect(await output(new Compiled(counting))).toEqual(alone)
     expect(computedElsewhere).toBeGreaterThan(3000)
     expect(alone.length).toBe(9000 + 3000 + 3 * 6000)
+  }
+})
+
+test('a store that keeps what it is given keeps it whole', async () => {
+  const expected = await output(new ObjectWriter(new DigestStore('sha256')))
+  for (const options of [{ takesIds: true }, { takesIds: true, late: true }, { late: true }]) {
+    const keeping = new KeepingStore(options)
+    expect(await output(new Compiled(keeping))).toEqual(expected)
+    expect(keeping.kept.length).toBe(6000)
+    expect(keeping.changed).toBe(0)
   }
 })
 

@@ -10,6 +10,7 @@ import {
   type StoredRecord,
 } from '../../../src/streams/index.ts'
 import { cut } from '../../support/chunks.ts'
+import { KeepingStore } from '../../support/keeping-store.ts'
 import { file, symlink } from '../../support/layer-entries.ts'
 import { MemoryStore, type MemoryStoreOptions } from '../../support/memory-store.ts'
 import { Random } from '../../support/random.ts'
@@ -188,6 +189,30 @@ describe('a store that takes its time', () => {
     const store = new MemoryStore({ fail, delay: (size) => (size === small.length ? 60_000 : 1) })
     await expect(write([...body(small), ...body(large), inline('more')], store)).rejects.toThrow('refused')
   })
+})
+
+test.each([
+  ['at once', {}],
+  ['later', { late: true }],
+])('what a store was given is its own, whatever becomes of the input (%s)', async (_, options) => {
+  for (const gather of [0, 300, 1000]) {
+    const keeping = new KeepingStore(options)
+    const writer = new ObjectWriter(keeping, { gather }).resume()
+    const write = (record: SplitRecord) => new Promise((done) => writer.write(record, done))
+    for (const bytes of bodies) {
+      await write(open(bytes.length))
+      for (const chunk of cut(bytes, [50])) {
+        const used = Buffer.from(chunk)
+        await write({ kind: 'external-data', chunk: used })
+        used.fill(0xff)
+      }
+      await write(close)
+      await write(entryRecord(bytes.length))
+    }
+    await new Promise<void>((done) => writer.end(() => done()))
+    expect(keeping.kept.map(({ id }) => id.hex)).toEqual(bodies.map((bytes) => external(bytes).id.hex))
+    expect(keeping.changed).toBe(0)
+  }
 })
 
 test('a tar that went through keeps every byte', async () => {

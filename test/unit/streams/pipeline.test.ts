@@ -1,7 +1,8 @@
 import { Readable, Writable } from 'node:stream'
-import { describe, expect, test } from 'vitest'
+import { setImmediate as turn } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TreeSink } from '../../../src/sinks/index.ts'
-import { DumpfileReader, pipeline, type Sink } from '../../../src/streams/index.ts'
+import { DumpfileReader, pipeline, type Sink, tee } from '../../../src/streams/index.ts'
 import { cut } from '../../support/chunks.ts'
 import { paths } from '../../support/layer-entries.ts'
 
@@ -23,6 +24,28 @@ class Counter extends Writable implements Sink<unknown, number> {
   override _write(_: unknown, __: BufferEncoding, callback: () => void): void {
     this.#count++
     callback()
+  }
+}
+
+/** A sink as a user writes it: nothing looks at its result. */
+class Unobserved extends Writable implements Sink<number, number> {
+  readonly result: Promise<number>
+  readonly #options: { failAt?: number; stuckAt?: number }
+  #reject!: (error: Error) => void
+
+  constructor(options: { failAt?: number; stuckAt?: number } = {}) {
+    super({ objectMode: true })
+    this.#options = options
+    this.result = new Promise((resolve, reject) => {
+      this.#reject = reject
+      this.once('finish', () => resolve(0))
+      this.once('close', () => reject(new Error('closed')))
+    })
+  }
+
+  override _write(value: number, _: BufferEncoding, callback: (error?: Error) => void): void {
+    if (value === this.#options.stuckAt) this.#reject(new Error('stuck'))
+    else callback(value === this.#options.failAt ? new Error('the sink broke') : undefined)
   }
 }
 
@@ -80,7 +103,73 @@ describe('pipeline', () => {
     }
   })
 
-  test('options without a signal change nothing', async () => {
-    expect(await pipeline([1], new Counter(), {})).toBe(1)
+  test('options that are none, or without a signal, change nothing', async () => {
+    for (const options of [{}, { signal: undefined }, undefined]) {
+      expect(await pipeline([1], new Counter(), options)).toBe(1)
+    }
+  })
+
+  test('a pipeline without a sink is refused', async () => {
+    for (const rest of [[], [undefined], [{}], [undefined, undefined], [null]]) {
+      const running = (pipeline as (...args: unknown[]) => Promise<unknown>)([1], ...rest)
+      await expect(running).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+    }
+  })
+
+  test('async generators may stand between, and any number of stages', async () => {
+    async function* twice(numbers: AsyncIterable<number>) {
+      for await (const number of numbers) yield* [number, number]
+    }
+    expect(await pipeline([1], twice, twice, twice, twice, twice, twice, twice, twice, new Counter())).toBe(256)
+    async function* broken(numbers: AsyncIterable<number>) {
+      for await (const number of numbers) {
+        if (number === 2) throw new Error('no twos')
+        yield number
+      }
+    }
+    const sink = new Counter()
+    await expect(pipeline([1, 2, 3], broken, sink)).rejects.toThrow('no twos')
+    expect(sink.destroyed).toBe(true)
+  })
+
+  describe('a result that nobody looks at', () => {
+    const unhandled: unknown[] = []
+    const note = (error: unknown) => void unhandled.push(error)
+    beforeEach(() => void process.on('unhandledRejection', note))
+    afterEach(() => {
+      process.off('unhandledRejection', note)
+      expect(unhandled.splice(0)).toEqual([])
+    })
+
+    test('does not end the process where the source fails, in a pipeline and in a tee', async () => {
+      for (const end of [
+        (sink: Unobserved): Sink<number, unknown> => sink,
+        (sink: Unobserved) => tee(sink, new Unobserved()),
+      ]) {
+        const sink = new Unobserved()
+        const source = Readable.from(
+          (function* () {
+            yield 1
+            throw new Error('the source broke')
+          })(),
+        )
+        await expect(pipeline(source, end(sink))).rejects.toThrow('the source broke')
+        await expect(pipeline([1], end(new Unobserved({ failAt: 1 })))).rejects.toThrow('the sink broke')
+        await turn()
+      }
+    })
+
+    test('ends the pipeline where it is rejected before the end, also where the sink never asks for more', async () => {
+      for (const end of [
+        (sink: Unobserved): Sink<number, unknown> => sink,
+        (sink: Unobserved) => tee(new Unobserved(), sink),
+      ]) {
+        const sink = new Unobserved({ stuckAt: 2 })
+        const running = pipeline([1, 2, 3], end(sink))
+        await expect(running).rejects.toThrow('stuck')
+        expect(sink.destroyed).toBe(true)
+        await turn()
+      }
+    })
   })
 })
