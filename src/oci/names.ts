@@ -18,7 +18,7 @@ export const manifestStream = (digest: string): string => `oci-manifest-${digest
 
 /** The digest that the name of a stream promises. */
 export const digestOfName = (contentId: string): string | undefined =>
-  /^oci-(?:layer|config|manifest)-(sha256:[0-9a-f]{64})$/.exec(contentId)?.[1]
+  /^oci-[a-z]+-(sha256:[0-9a-f]{64})$/.exec(contentId)?.[1]
 
 /** What comes before the digest in the content id of a manifest. */
 export const manifestPrefix = 'oci-manifest-'

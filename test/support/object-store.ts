@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
   chmodSync,
@@ -24,6 +25,12 @@ const mebibyte = 1024 * 1024
 
 function store(algorithm: Algorithm = 'sha256'): ObjectDirectory {
   return new ObjectDirectory(join(temporaryDirectory(), 'objects'), algorithm)
+}
+
+/** As decay and malice do it: under the same name, and not in place. */
+function replaceBy(path: string, bytes: Buffer): void {
+  rmSync(path)
+  writeFileSync(path, bytes)
 }
 
 async function feed(objects: ObjectDirectory, bytes: Buffer, sizes: number[]): Promise<ObjectId> {
@@ -75,6 +82,55 @@ export function describeObjectStore(): void {
       expect(again.stats).toEqual({ newObjects: 1, newBytes: 11, presentObjects: 0, replacedObjects: 1 })
       expect(again.read(id).toString()).toBe('hello world')
       expect(filesBelow(objects.path)).toHaveLength(1)
+    })
+
+    test('a file with other contents of the same size is replaced: a small one always', () => {
+      const objects = store()
+      const id = objects.put(Buffer.from('hello world'))
+      replaceBy(objects.pathOf(id), Buffer.from('hello wOrld'))
+      const again = new ObjectDirectory(objects.path, 'sha256')
+      again.put(Buffer.from('hello world'))
+      expect(again.stats).toEqual({ newObjects: 1, newBytes: 11, presentObjects: 0, replacedObjects: 1 })
+      expect(again.read(id).toString()).toBe('hello world')
+      // Also where nobody looks first, since what came before was new.
+      replaceBy(objects.pathOf(id), Buffer.from('hello wOrld'))
+      const next = new ObjectDirectory(objects.path, 'sha256')
+      next.put(Buffer.from('new'))
+      next.put(Buffer.from('hello world'))
+      expect(next.stats).toMatchObject({ newObjects: 2, replacedObjects: 1 })
+    })
+
+    test.each([200_000, mebibyte + 1])('a large one (%i) where it is asked for, or one was damaged', async (size) => {
+      const objects = store()
+      const bytes = randomBytes(size)
+      const damaged = Buffer.from(bytes)
+      damaged[size - 1]! ^= 1
+      const small = objects.put(Buffer.from('small'))
+      const id = await feed(objects, bytes, [65536])
+      const open = (verifyObjects = false) => new ObjectDirectory(objects.path, 'sha256', { verifyObjects })
+      const storeAgain = async (again: ObjectDirectory) => {
+        expect(await feed(again, Buffer.from(bytes), [65536])).toEqual(id)
+        return again.stats.replacedObjects
+      }
+      replaceBy(objects.pathOf(id), damaged)
+      const believing = open()
+      expect(await storeAgain(believing)).toBe(0)
+      expect(await storeAgain(open(true))).toBe(1)
+      expect(await storeAgain(open(true))).toBe(0)
+      replaceBy(objects.pathOf(id), damaged)
+      replaceBy(objects.pathOf(small), Buffer.from('smal!'))
+      expect(() => believing.read(small)).toThrow(expect.objectContaining({ code: 'ERR_REPOSITORY_CORRUPT' }))
+      expect(await storeAgain(believing)).toBe(1)
+      expect(believing.isIntact(id)).toBe(true)
+    })
+
+    test('one that was removed while it was known is stored again, once that was noticed', () => {
+      const objects = store()
+      const id = objects.put(Buffer.from('hello world'))
+      rmSync(objects.pathOf(id))
+      expect(objects.isIntact(id)).toBe(false)
+      objects.put(Buffer.from('hello world'))
+      expect(objects.read(id).toString()).toBe('hello world')
     })
 
     test('directories that vanish are made again', () => {
@@ -223,6 +279,20 @@ export function describeObjectStore(): void {
       const other = fsverityDigest('sha512', Buffer.from('x'))
       expect(() => objects.read(other)).toThrow(expect.objectContaining({ code: 'ERR_ALGORITHM_MISMATCH' }))
       expect(() => objects.open(other)).toThrow(expect.objectContaining({ code: 'ERR_ALGORITHM_MISMATCH' }))
+    })
+
+    test('what is no file is damaged, and keeps nobody waiting', async () => {
+      const corrupt = { code: 'ERR_REPOSITORY_CORRUPT' }
+      for (const make of [mkdirSync, (path: string) => execFileSync('mkfifo', [path])]) {
+        const objects = store()
+        const id = objects.put(Buffer.from('hello world'))
+        rmSync(objects.pathOf(id))
+        make(objects.pathOf(id))
+        expect(() => objects.read(id)).toThrow(expect.objectContaining(corrupt))
+        expect(() => objects.verify(id)).toThrow(expect.objectContaining(corrupt))
+        await expect(buffer(objects.open(id))).rejects.toMatchObject(corrupt)
+        expect(objects.isIntact(id)).toBe(false)
+      }
     })
 
     test('what cannot be looked at is an error of ours', async () => {

@@ -74,6 +74,19 @@ describe.skipIf(libc === undefined)('a repository on a file system with fs-verit
     await insecure.close()
   })
 
+  test.each([false, true])('what the kernel vouches for is not compared (insecure: %s)', async (insecure) => {
+    const made = await Repository.init(path, { insecure })
+    const id = made.objects.put(Buffer.from('contents'))
+    await made.close()
+    // The kernel allows no such thing. Here it shows who was asked.
+    writeFileSync(`${path}/objects/${id.path}`, 'CONTENTS')
+    const repository = await Repository.open(path, { verifyObjects: true })
+    expect(repository.verityRequired).toBe(!insecure)
+    repository.objects.put(Buffer.from('contents'))
+    expect(repository.stats).toMatchObject({ presentObjects: 1, replacedObjects: 0 })
+    await repository.close()
+  })
+
   test('what the kernel measures differently is not published', async () => {
     const repository = await Repository.init(path)
     kernel.wrong = true
