@@ -2,11 +2,12 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { makeProgram } from '../../../src/cli/program.ts'
+import { fsverityDigest } from '../../../src/fsverity/index.ts'
 import { Installed } from '../../support/command.ts'
 import { digestOf, dockerArchive, imageOf } from '../../support/image-archive.ts'
 import { entry, tar } from '../../support/tar.ts'
@@ -81,6 +82,41 @@ test('layers come back bit for bit', () => {
   const facts = JSON.parse(composefs(['oci', 'layer', '--json', diffIds[0]!]).out) as object
   expect(facts).toMatchObject({ diffId: diffIds[0], size: layers[0]!.length, entryCount: 4 })
   expect(composefs(['oci', 'layer', '--dumpfile', diffIds[1]!]).out).toMatch(/^\/usr\/\.wh\.gone 0 100644 /)
+})
+
+test('nothing is printed of what does not have its name, and a second import mends it', () => {
+  const [wrong, right] = diffIds.map((diffId) => `oci-layer-${diffId}`)
+  const streams = installed.file('repo/streams')
+  renameSync(join(streams, right!), join(streams, wrong!))
+  const commands = [
+    ['cat', wrong!],
+    ['oci', 'layer', diffIds[0]!],
+    ['oci', 'layer', '--dumpfile', diffIds[0]!],
+  ]
+  for (const command of commands) {
+    const { status, out, error } = composefs(command)
+    expect([status, out]).toEqual([1, ''])
+    expect(error).toContain('[ERR_DIGEST_MISMATCH]')
+  }
+  const facts = JSON.parse(composefs(['oci', 'layer', '--json', diffIds[0]!]).out) as object
+  expect(facts).toMatchObject({ error: { code: 'ERR_DIGEST_MISMATCH' } })
+  expect(composefs(['import', '-q', '--name', 'mine'], archive).out).toBe(`${id}\n`)
+  expect(hash(composefs(commands[0]!).out)).toBe(diffIds[0])
+})
+
+test('--verify-objects replaces a damaged object of any size, as the message says', () => {
+  const contents = Buffer.alloc(200_000, 'contents')
+  const large = dockerArchive([tar(entry({ name: 'usr/', type: '5' }), entry({ name: 'usr/file' }, contents))])
+  expect(composefs(['import', '-q', '--name', 'large'], large).status).toBe(0)
+  const object = installed.file(`repo/objects/${fsverityDigest('sha256', contents).path}`)
+  const damaged = Buffer.from(contents)
+  damaged[100_000] = 0
+  rmSync(object)
+  writeFileSync(object, damaged)
+  expect(composefs(['oci', 'dump', 'large']).error).toContain('--verify-objects')
+  expect(composefs(['import', '-q', '--name', 'large', '--verify-objects'], large).status).toBe(0)
+  expect(readFileSync(object).equals(contents)).toBe(true)
+  expect(composefs(['oci', 'dump', 'large']).status).toBe(0)
 })
 
 test('images are listed and described', () => {

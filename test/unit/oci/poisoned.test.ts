@@ -108,7 +108,7 @@ test.each(into)('%s puts the layer that it has in the place of another that has 
   await poison(repository)
   await bring(repository)
   expect(published(repository)).toEqual(await clean())
-  expect(paths(imageTree(repository, await resolveConfig(repository, 'x')))).not.toContain('/usr/evil')
+  expect(paths(await imageTree(repository, await resolveConfig(repository, 'x')))).not.toContain('/usr/evil')
 })
 
 // A copy is a pull.
@@ -401,12 +401,12 @@ test('an image is compared with its id, however large it is', async () => {
   const repository = await temporaryRepository()
   const files = Array.from({ length: 1000 }, (_, i) => entry({ name: `usr/${'name'.repeat(10)}${i}` }))
   const { id: layer } = await importLayer(repository, Readable.from([tar(usr, ...files)]))
-  const tree = layersToTree(repository, [layer])
-  const id = storeImage(repository, tree, 1)
+  const tree = await layersToTree(repository, [layer])
+  const id = await storeImage(repository, tree, 1)
   expect(repository.objects.sizeOf(id)).toBeGreaterThan(64 * 1024)
   damage(repository, id)
   const again = await reopened(repository)
-  expect(storeImage(again, tree, 1)).toEqual(id)
+  expect(await storeImage(again, tree, 1)).toEqual(id)
   expect(again.objects.isIntact(id)).toBe(true)
 })
 
