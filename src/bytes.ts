@@ -12,8 +12,11 @@ declare const byteString: unique symbol
  */
 export type ByteString = string & { readonly [byteString]: true }
 
-/** What the public border accepts as bytes: text (encoded as UTF-8), a Buffer, or a byte string made here. */
-export type BytesLike = string | Uint8Array
+/**
+ * What the public border accepts as bytes: text, which is encoded as UTF-8, or a Buffer. A {@link ByteString} is neither:
+ * its bytes would be encoded once more. Give {@link toBuffer} of it.
+ */
+export type BytesLike = (string & { readonly [byteString]?: never }) | Uint8Array
 
 /** Bytes of a text (UTF-8) or of a buffer. Use {@link fromLatin1} for what already is one character per byte. */
 export function bytesOf(value: BytesLike): ByteString {

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import type { BytesLike } from '../bytes.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { emptyBootDirectories } from '../tree/transform.ts'
 import type { PolicyLimits } from './file-contexts.ts'
@@ -14,7 +15,7 @@ import { relabel } from './relabel.ts'
  * Where the SELinux policy is read: from the tree, with `readLeaf` for the contents that are not in it, or from the
  * root directory on disk that the tree was made of, where symlinks are followed.
  */
-export type PolicySource = { readonly readLeaf: ReadLeaf } | { readonly directory: string }
+export type PolicySource = { readonly readLeaf: ReadLeaf } | { readonly directory: BytesLike }
 
 /**
  * Empties `/boot` and `/sysroot`, then labels the tree by its SELinux policy, in place. It comes after

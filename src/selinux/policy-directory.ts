@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, readlinkSync } from 'node:fs'
-import { type ByteString, bytesOf, printable, toBuffer } from '../bytes.ts'
+import { type ByteString, type BytesLike, bytesOf, fromLatin1, printable, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import { systemError } from '../native/errno.ts'
 import type { PolicyLimits } from './file-contexts.ts'
@@ -20,14 +20,14 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
  *
  * @throws {@link ComposefsError} `ERR_SELINUX_POLICY`, `ERR_SELINUX_REGEX`, `ERR_NOT_DIRECTORY`, `ERR_LIMIT`, `ERR_IO`
  */
-export function readPolicyOfDirectory(directory: string, limits: PolicyLimits = {}): Policy | undefined {
+export function readPolicyOfDirectory(directory: BytesLike, limits: PolicyLimits = {}): Policy | undefined {
   const root = bytesOf(directory)
   return loadPolicy((path) => {
     try {
       const resolved = resolveBelow(root, path)
       return resolved === undefined ? undefined : readFile(resolved, limits)
     } catch (error) {
-      throw systemError(error, 'read', 'cannot read the SELinux policy', `${directory}${printable(path)}`)
+      throw systemError(error, 'read', 'cannot read the SELinux policy', printable(fromLatin1(root + path)))
     }
   }, limits)
 }

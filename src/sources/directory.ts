@@ -3,7 +3,9 @@
  *
  * @packageDocumentation
  */
+
 import { Readable } from 'node:stream'
+import type { BytesLike } from '../bytes.ts'
 import type { EntryRecord } from '../streams/records.ts'
 import { recordHighWaterMark } from '../streams/stage.ts'
 import { DirectoryScan, type ScanOptions } from './scan.ts'
@@ -32,7 +34,7 @@ import { DirectoryScan, type ScanOptions } from './scan.ts'
  * const fileSystem = await pipeline(scanDirectory('/srv/root'), new ContentSplitter(), objects, tree)
  * ```
  */
-export function scanDirectory(path: string, options: ScanOptions = {}): Readable {
+export function scanDirectory(path: BytesLike, options: ScanOptions = {}): Readable {
   return new DirectoryReadable(new DirectoryScan(path, options).records())
 }
 

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { closeSync, constants, existsSync } from 'node:fs'
-import { type ByteString, bytesOf, fromLatin1, printable } from '../bytes.ts'
+import { type ByteString, type BytesLike, bytesOf, fromLatin1, printable } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import type { InodeStat } from '../native/inode.ts'
 import type { EntryRecord } from '../streams/records.ts'
@@ -63,12 +63,12 @@ export class DirectoryScan {
    * @param take where contents are read to
    * @throws {@link ComposefsError} `ERR_ARGUMENT`
    */
-  constructor(top: string, options: ScanOptions = {}, take: TakeMemory = freshMemory()) {
+  constructor(top: BytesLike, options: ScanOptions = {}, take: TakeMemory = freshMemory()) {
     const { xattrs = 'all', openDirectories = 64 } = options
     if (!Number.isSafeInteger(openDirectories) || openDirectories < 1) {
       throw new ComposefsError('ERR_ARGUMENT', `openDirectories must be at least 1, not ${openDirectories}`)
     }
-    this.#prefix = bytesOf(top.replace(/\/+$/, ''))
+    this.#prefix = fromLatin1(bytesOf(top).replace(/\/+$/, ''))
     this.#options = options
     this.#take = take
     this.#keeps = xattrRules[xattrs]

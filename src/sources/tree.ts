@@ -3,7 +3,9 @@
  *
  * @packageDocumentation
  */
+
 import { setImmediate } from 'node:timers/promises'
+import type { BytesLike } from '../bytes.ts'
 import { transformForBoot } from '../selinux/boot.ts'
 import type { ObjectStore } from '../streams/records.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
@@ -71,7 +73,7 @@ export interface DirectoryTreeOptions extends TransformOptions, Omit<ScanOptions
  * ```
  */
 export async function directoryTree(
-  path: string,
+  path: BytesLike,
   store: ObjectStore,
   options: DirectoryTreeOptions = {},
 ): Promise<FileSystem> {
@@ -91,7 +93,7 @@ export async function directoryTree(
  * @throws {@link ComposefsError} the codes of `scanDirectory` and of the store
  */
 export async function scanTree(
-  path: string,
+  path: BytesLike,
   store: ObjectStore,
   options: ScanOptions = {},
   signal?: AbortSignal,

@@ -6,7 +6,7 @@
  * @packageDocumentation
  */
 import { isUtf8 } from 'node:buffer'
-import { type ByteString, fromLatin1, printable } from '../bytes.ts'
+import { type ByteString, type BytesLike, bytesOf, fromLatin1, printable, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 
 /** One record. `value` is a view of the body; it may hold any byte. */
@@ -101,8 +101,23 @@ export function badPaxValue(record: PaxRecord, why: string): ComposefsError {
   })
 }
 
-/** One record as bytes. Its length counts itself: 98 bytes more need two digits, 99 need three. */
-export function encodePaxRecord(key: string, value: Uint8Array): Buffer {
+/**
+ * One record as bytes, of a key and a value that are UTF-8 text or Buffers.
+ *
+ * @throws {@link ComposefsError} `ERR_ARGUMENT` for a key that is empty, or contains `=` or NUL.
+ */
+export function encodePaxRecord(key: BytesLike, value: BytesLike): Buffer {
+  const bytes = bytesOf(key)
+  if (bytes === '' || /[=\0]/.test(bytes)) {
+    throw new ComposefsError('ERR_ARGUMENT', `a PAX record cannot have the key "${printable(bytes)}"`, {
+      hint: 'a key has at least one byte, none of them "=" or NUL',
+    })
+  }
+  return paxRecord(bytes, toBuffer(bytesOf(value)))
+}
+
+/** {@link encodePaxRecord} for a key that is a byte string. Its length counts itself: 98 bytes more need two digits, 99 three. */
+export function paxRecord(key: ByteString, value: Uint8Array): Buffer {
   const rest = 1 + key.length + 1 + value.length + 1
   let length = rest + String(rest).length
   length = rest + String(length).length

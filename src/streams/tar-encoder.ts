@@ -3,12 +3,12 @@
  *
  * @packageDocumentation
  */
-import { type ByteString, printable, toBuffer } from '../bytes.ts'
+import { type ByteString, fromLatin1, printable, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import { xattrPrefix } from './pax-attributes.ts'
-import { encodePaxRecord } from './pax-records.ts'
+import { paxRecord } from './pax-records.ts'
 import type { Entry, EntryType } from './records.ts'
-import { blockSize, encodeHeader, paddingOf, typeflags } from './tar-header.ts'
+import { blockSize, encodeHeader, headerBlock, paddingOf, typeflags } from './tar-header.ts'
 
 const flags: { readonly [key in EntryType]?: number } = {
   file: typeflags.file,
@@ -53,13 +53,13 @@ export function encodeEntry(entry: Entry): Buffer {
     gid: entry.gid,
     size: entry.size,
     mtime: entry.mtime,
-    name: entry.path.slice(0, 100),
-    linkName: entry.linkTarget.slice(0, 100),
+    name: fromLatin1(entry.path.slice(0, 100)),
+    linkName: fromLatin1(entry.linkTarget.slice(0, 100)),
     deviceMajor: (entry.rdev >>> 8) & 0xfff,
     deviceMinor: (entry.rdev & 0xff) | ((entry.rdev >>> 12) & 0xfff00),
   }
   const pax = paxBody(entry)
-  const header = encodeHeader(fields)
+  const header = headerBlock(fields)
   if (pax.length === 0) return header
   const paxHeader = encodeHeader({
     name: 'PaxHeaders/entry',
@@ -70,14 +70,16 @@ export function encodeEntry(entry: Entry): Buffer {
   return Buffer.concat([paxHeader, pax, zeroPadding(pax.length), header])
 }
 
+const keys = { path: fromLatin1('path'), linkPath: fromLatin1('linkpath'), mtime: fromLatin1('mtime') }
+
 function paxBody(entry: Entry): Buffer {
   const records: Buffer[] = []
-  if (entry.path.length > 100) records.push(encodePaxRecord('path', toBuffer(entry.path)))
-  if (entry.linkTarget.length > 100) records.push(encodePaxRecord('linkpath', toBuffer(entry.linkTarget)))
-  if (entry.mtimeNsec > 0) records.push(encodePaxRecord('mtime', Buffer.from(paxTimeText(entry))))
+  if (entry.path.length > 100) records.push(paxRecord(keys.path, toBuffer(entry.path)))
+  if (entry.linkTarget.length > 100) records.push(paxRecord(keys.linkPath, toBuffer(entry.linkTarget)))
+  if (entry.mtimeNsec > 0) records.push(paxRecord(keys.mtime, Buffer.from(paxTimeText(entry))))
   for (const [name, value] of entry.xattrs) {
     if (name.includes('=')) throw unspeakable(name, entry)
-    records.push(encodePaxRecord(xattrPrefix + name, value))
+    records.push(paxRecord(fromLatin1(xattrPrefix + name), value))
   }
   return Buffer.concat(records)
 }

@@ -6,7 +6,7 @@
  *
  * @packageDocumentation
  */
-import { type ByteString, fromLatin1, printable } from '../bytes.ts'
+import { type ByteString, type BytesLike, bytesOf, fromLatin1, printable } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Seconds } from '../tree/stat.ts'
 import { readNumber, readOctal, writeNumber } from './tar-number.ts'
@@ -125,21 +125,30 @@ export function parseHeader(block: Buffer, offset = 0): TarHeader {
   }
 }
 
-/** What {@link encodeHeader} takes: names as bytes in a string; what is left out is 0 or empty. */
-export type HeaderFields = { readonly name: string; readonly typeflag: number } & Partial<
-  Omit<{ readonly [key in keyof TarHeader]: TarHeader[key] extends ByteString ? string : TarHeader[key] }, 'bodySize'>
+/** Fields of a header, all but a name and a type with defaults of 0 or nothing. */
+type Fields<Name> = { readonly name: Name; readonly typeflag: number } & Partial<
+  Omit<{ readonly [key in keyof TarHeader]: TarHeader[key] extends ByteString ? Name : TarHeader[key] }, 'bodySize'>
 >
+
+/** What {@link encodeHeader} takes: names as UTF-8 text or as Buffers; what is left out is 0 or empty. */
+export type HeaderFields = Fields<BytesLike>
 
 /**
  * Writes one header block, checksum included; `ustar` unless `format` says otherwise. Numbers too large for octal text,
- * and negative ones, become base-256.
+ * and negative ones, become base-256. The names of a {@link TarHeader} are byte strings: give `toBuffer` of them.
  *
  * @throws {@link ComposefsError} `ERR_ARGUMENT` where a name or a number does not fit into its field.
  */
 export function encodeHeader(fields: HeaderFields): Buffer {
+  const { name, prefix = '', linkName = '' } = fields
+  return headerBlock({ ...fields, name: bytesOf(name), prefix: bytesOf(prefix), linkName: bytesOf(linkName) })
+}
+
+/** {@link encodeHeader} for names that are byte strings. */
+export function headerBlock(fields: Fields<ByteString>): Buffer {
   const block = Buffer.alloc(blockSize)
   const { format = 'ustar' } = fields
-  const text = (field: string, value: string, start: number, end: number) => {
+  const text = (field: string, value: ByteString, start: number, end: number) => {
     if (value.length > end - start) throw tooLarge(field, value.length)
     block.write(value, start, 'latin1')
   }
@@ -153,13 +162,13 @@ export function encodeHeader(fields: HeaderFields): Buffer {
   number('size', fields.size ?? 0, 124, 136)
   number('mtime', fields.mtime ?? 0, 136, 148)
   block[156] = fields.typeflag
-  text('linkName', fields.linkName ?? '', 157, 257)
+  text('linkName', fields.linkName ?? none, 157, 257)
   if (format !== 'v7') {
     block.write(format === 'ustar' ? 'ustar\x0000' : 'ustar  \0', 257, 'latin1')
     number('deviceMajor', fields.deviceMajor ?? 0, 329, 337)
     number('deviceMinor', fields.deviceMinor ?? 0, 337, 345)
   }
-  if (format === 'ustar') text('prefix', fields.prefix ?? '', 345, 500)
+  if (format === 'ustar') text('prefix', fields.prefix ?? none, 345, 500)
   block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
   return block
 }

@@ -8,6 +8,7 @@ import type { CauseName, DiffFacts } from './diff-facts.ts'
 import type { Difference } from './difference.ts'
 import type { FileSystem } from './filesystem.ts'
 import { Directory, type Inode } from './inode.ts'
+import { components } from './path.ts'
 import { defaultDirectoryStat, type Stat } from './stat.ts'
 import { inodes } from './transform.ts'
 
@@ -69,7 +70,7 @@ export class CauseContext {
     const cause = emptiedDirectories[path.slice(1)]
     if (cause === undefined) return undefined
     const side = this.#only((tree) => {
-      const directory = tree.get(path)
+      const directory = tree.lookup(components(path))
       const isEmpty = directory instanceof Directory && directory.entries.size === 0
       const usr = usrOf(tree)?.stat
       return isEmpty && usr?.mtime === directory.stat.mtime && usr.mtimeNsec === directory.stat.mtimeNsec

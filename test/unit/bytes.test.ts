@@ -37,3 +37,10 @@ test('what is printed has no controls, and tells the bytes', () => {
     }),
   )
 })
+
+test('text and buffers become bytes; what is bytes already does not compile', () => {
+  expect(bytesOf('é')).toBe('\xc3\xa9')
+  expect(bytesOf(Buffer.from([0xff]))).toBe('\xff')
+  // @ts-expect-error its bytes would be encoded once more
+  expect(bytesOf(fromLatin1('\xff'))).toBe('\xc3\xbf')
+})

@@ -38,6 +38,18 @@ async function outline(options: Parameters<typeof directoryTree>[2]): Promise<st
   })
 }
 
+test('the directory itself may have any name', async () => {
+  const parent = freshDirectory()
+  for (const name of [Buffer.from('é€'), Buffer.from([0xff, 0x2d])]) {
+    const path = Buffer.concat([Buffer.from(`${parent}/`), name])
+    mkdirSync(path)
+    writeFileSync(Buffer.concat([path, Buffer.from('/f')]), 'text')
+    const wanted = text(await directoryTree(path, store, { profile: 'raw' }))
+    expect(wanted).toMatch(/^\/f 4 /m)
+    if (name[0] !== 0xff) expect(text(await directoryTree(`${parent}/é€`, store, { profile: 'raw' }))).toBe(wanted)
+  }
+})
+
 describe('profiles', () => {
   test('container-root, which is the default', async () => {
     const expected = ['/ 3', '/boot 1', '/boot/loader 1', '/run 3', '/sysroot 1', '/usr 3', '/usr/file 4.5']

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { fromLatin1 } from '../../../src/bytes.ts'
+import { fromLatin1, toBuffer } from '../../../src/bytes.ts'
 import { PaxAttributes, paxTime } from '../../../src/streams/pax-attributes.ts'
 import { encodePaxRecord, type PaxRecord, paxNumber, paxRecords, paxSize } from '../../../src/streams/pax-records.ts'
 import { paxRecord } from '../../support/tar.ts'
@@ -31,6 +31,16 @@ describe('paxRecords', () => {
       const encoded = encodePaxRecord('path', value)
       expect(encoded.equals(paxRecord('path', value))).toBe(true)
       expect(paxRecords(Buffer.concat([encoded, paxRecord('uid', '7')]))[0]?.value.length).toBe(length)
+    }
+  })
+
+  test('keys and values are UTF-8 text, or bytes', () => {
+    const [record] = paxRecords(encodePaxRecord('SCHILY.xattr.user.é€', 'ü→'))
+    expect(toBuffer(record!.key).toString()).toBe('SCHILY.xattr.user.é€')
+    expect(record!.value.toString()).toBe('ü→')
+    expect(encodePaxRecord(toBuffer(record!.key), record!.value)).toEqual(encodePaxRecord('SCHILY.xattr.user.é€', 'ü→'))
+    for (const key of ['', 'a=b', 'a\0']) {
+      expect(() => encodePaxRecord(key, '')).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
     }
   })
 

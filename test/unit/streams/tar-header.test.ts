@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { toBuffer } from '../../../src/bytes.ts'
 import {
   encodeHeader,
   extensionOf,
@@ -182,6 +183,17 @@ describe('encodeHeader', () => {
     expect(() => encodeHeader({ ...file, uid: Number.MAX_SAFE_INTEGER * 2 ** 11 })).toThrow(
       expect.objectContaining({ code: 'ERR_ARGUMENT' }),
     )
+  })
+
+  test('takes names as UTF-8 text and as bytes', () => {
+    const text = { name: 'é€😀', prefix: 'ü', linkName: 'ñ→' }
+    const block = encodeHeader({ ...text, typeflag: 0x32 })
+    const { name, prefix, linkName } = parseHeader(block)
+    expect([name, prefix, linkName].map((bytes) => toBuffer(bytes).toString())).toEqual(Object.values(text))
+    const bytes = { name: toBuffer(name), prefix: toBuffer(prefix), linkName: toBuffer(linkName) }
+    expect(encodeHeader({ ...bytes, typeflag: 0x32 })).toEqual(block)
+    // What counts is bytes, not characters.
+    expect(() => encodeHeader({ name: '€'.repeat(34), typeflag: 0x30 })).toThrow(/name does not fit .*102/)
   })
 
   test('writes what any tar program reads', () => {
