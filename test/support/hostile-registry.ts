@@ -229,7 +229,7 @@ export class HostileRegistry {
       default:
     }
     const bytes = hit === 'wrong-digest' ? flipped(blob, this.#random) : blob
-    const start = Number(/^bytes=([0-9]+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
+    const start = Number(/^bytes=([0-9]+)-[0-9]+$/.exec(request.headers.range ?? '')?.[1] ?? 0)
     if (start === 0 || fault === 'no-range') {
       response.writeHead(200, this.#random.chance(0.7) ? { 'content-length': bytes.length } : {})
       return this.#send(response, bytes, fault)

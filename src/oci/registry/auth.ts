@@ -8,7 +8,7 @@ import { unlessAborted } from '../parallel.ts'
 import { readBounded } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
-import { failure, printable, type Subject, statusFailure } from './failures.ts'
+import { failure, printable, type Subject, statusFailure, withHint } from './failures.ts'
 import { isLoopback, isPrivate, isSameHost, isSameSite } from './hosts.ts'
 import type { Transport } from './transport.ts'
 
@@ -82,8 +82,7 @@ export class Authorizer {
   explain(error: unknown): unknown {
     const { problem } = this.#context
     if (problem === undefined || !(error instanceof ComposefsError) || !refusals.has(error.code)) return error
-    const { code, message, hint = '' } = error
-    return new ComposefsError(code, message.replace(` — ${hint}`, ''), { hint: problem.message, cause: error })
+    return withHint(error, problem.message)
   }
 
   /** What a request with this header showed, for messages. */
@@ -158,8 +157,9 @@ export class Authorizer {
     const { transport } = this.#context
     const about: Subject = { ...subject, what: `the token for ${subject.what}` }
     const { url, ...request } = this.#tokenRequest(parameters, subject)
-    const response = await transport.send(url, { ...request, signal, subject: about })
-    const body = await readBounded(response, maxTokenAnswer, transport.idleTimeout, about, url.host, signal)
+    const publicOnly = this.#isForeign(url) && !this.#isInside()
+    const response = await transport.send(url, { ...request, publicOnly, signal, subject: about })
+    const body = await readBounded(response, maxTokenAnswer, transport.patience, about, url.host, signal)
     const { statusCode, headers } = response
     if (statusCode === 200) return login(body, about)
     const redact = (text: string) => this.redact(text)
@@ -211,7 +211,7 @@ export class Authorizer {
     if (url.username !== '' || url.password !== '') {
       throw failure('ERR_REGISTRY_PROTOCOL', subject, `the address of the token server ${url.host} has a user in it`)
     }
-    if (!near && !named && isPrivate(url.host) && !this.#isInside()) {
+    if (this.#isForeign(url) && isPrivate(url.host) && !this.#isInside()) {
       const problem = `the registry sends us to a token server inside a private network: ${url.host}`
       throw failure('ERR_REGISTRY_PROTOCOL', subject, problem, { hint })
     }
@@ -220,6 +220,12 @@ export class Authorizer {
       throw failure('ERR_REGISTRY_UNAUTHORIZED', subject, problem, { hint })
     }
     return url
+  }
+
+  /** Whether nobody but the registry speaks for a host. */
+  #isForeign(url: URL): boolean {
+    const { host, trustedRealms } = this.#context
+    return !isSameHost(url.host, host) && !trustedRealms.includes(url.host) && !trustedRealms.includes(url.hostname)
   }
 
   /** Whether the registry itself is in a private network, as far as we know. */

@@ -5,8 +5,8 @@
  */
 import { Readable } from 'node:stream'
 import type { ComposefsError } from '../../errors.ts'
-import type { BlobDescriptor } from '../source.ts'
 import { bodyChunks, discard } from './body.ts'
+import { type DescribedBlob, type Encoding, encodingOf, unpackBlob } from './content-encoding.ts'
 import type { Endpoint } from './endpoint.ts'
 import { failure, Retryable, type Subject } from './failures.ts'
 
@@ -27,9 +27,10 @@ export class BlobStream extends Readable {
   /** Bytes that came so far. */
   bytesRead = 0
 
-  constructor(endpoint: Endpoint, blob: BlobDescriptor, subject: Subject) {
+  /** @param places where it may be, the best first: where one fails, the next goes on */
+  constructor(places: readonly Endpoint[], blob: DescribedBlob, subject: Subject) {
     super({ highWaterMark: 256 * 1024 })
-    this.#chunks = blobChunks(endpoint, blob, subject, this.#abort.signal)
+    this.#chunks = blobChunks(places, blob, subject, this.#abort.signal)
   }
 
   override _read(): void {
@@ -51,13 +52,32 @@ export class BlobStream extends Readable {
 }
 
 async function* blobChunks(
-  endpoint: Endpoint,
-  { digest, size }: BlobDescriptor,
+  places: readonly Endpoint[],
+  blob: DescribedBlob,
   subject: Subject,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
+  const transfer = new Transfer(blob, subject)
+  for (const endpoint of places) {
+    try {
+      return yield* chunksFrom(endpoint, blob, transfer, endpoint.about(subject), signal)
+    } catch (error) {
+      if (endpoint === places.at(-1) || signal.aborted) throw error
+      endpoint.leave(error)
+      transfer.moveOn()
+    }
+  }
+}
+
+async function* chunksFrom(
+  endpoint: Endpoint,
+  blob: DescribedBlob,
+  transfer: Transfer,
+  subject: Subject,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const { digest, size } = blob
   const retrier = endpoint.retrier(signal)
-  const transfer = new Transfer(size, subject)
   for (;;) {
     const start = transfer.offset
     try {
@@ -65,8 +85,9 @@ async function* blobChunks(
       const headers: Record<string, string> = transfer.range === undefined ? {} : { range: transfer.range }
       const { response, url: from } = await endpoint.send(url, { headers, allow: [416], signal, subject })
       if (transfer.accept(response.statusCode, response.headers)) {
-        const { idleTimeout } = endpoint.transport
-        for await (const chunk of bodyChunks(response, idleTimeout, subject, from.host, signal)) {
+        const { encoding, length } = transfer
+        const raw = bodyChunks(response, endpoint.transport.patience, subject, from.host, signal)
+        for await (const chunk of encoding === undefined ? raw : unpackBlob(raw, encoding, blob, length)) {
           const rest = transfer.take(chunk)
           if (rest.length > 0) yield rest
         }
@@ -78,9 +99,16 @@ async function* blobChunks(
       // All is there: whatever comes of the connection, the digest decides.
       if (transfer.offset === size && size > 0 && error instanceof Retryable) return
       if (transfer.offset - start >= enoughProgress) retrier.progress()
-      await retrier.wait(error)
+      await retrier.wait(transfer.encoding !== undefined && isDamage(error) ? transfer.damaged(error) : error)
     }
   }
+}
+
+/** What a decoder says of bytes that it cannot read. */
+function isDamage(error: unknown): boolean {
+  return (
+    error instanceof Error && 'code' in error && /^(?:Z_|ERR__?ERROR|ERR_.*BROTLI|ERR_PADDING)/.test(String(error.code))
+  )
 }
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -89,6 +117,9 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>
 class Transfer {
   /** Bytes that were handed on. */
   offset = 0
+  /** What the current answer claims to be packed with, and how long it says to be. */
+  encoding: Encoding | undefined
+  length: number | undefined
   readonly #size: number
   readonly #subject: Subject
   /** Bytes of the current answer that came before. */
@@ -98,30 +129,43 @@ class Transfer {
   #end: number | undefined
   #ranges = true
 
-  constructor(size: number, subject: Subject) {
+  constructor({ size }: DescribedBlob, subject: Subject) {
     this.#size = size
     this.#subject = subject
   }
 
-  /** The Range header of the next request. */
+  /** The Range header of the next request. Its end is named, since some registries refuse ranges without one. */
   get range(): string | undefined {
-    return this.offset > 0 && this.#ranges ? `bytes=${this.offset}-` : undefined
+    return this.offset > 0 && this.offset < this.#size && this.#ranges
+      ? `bytes=${this.offset}-${this.#size - 1}`
+      : undefined
+  }
+
+  /** Another place has its own habits. */
+  moveOn(): void {
+    this.#restarts = 0
+    this.#end = undefined
+    this.#ranges = true
+    this.encoding = undefined
   }
 
   /** Whether the body of an answer is what was asked for. If not, the next request asks for everything. */
   accept(status: number, headers: Headers): boolean {
-    const encoding = headers['content-encoding']
-    if (encoding !== undefined && encoding !== 'identity') {
-      throw this.#wrong(`the registry changes the blob on its way (content-encoding ${encoding})`)
-    }
     const length = headers['content-length'] === undefined ? undefined : Number(headers['content-length'])
     const wanted = this.range
     if (status === 206 && wanted !== undefined && this.#continues(headers['content-range'], length)) {
       this.#skip = 0
+      // It goes on in what is stored.
+      this.encoding = undefined
       return true
     }
     if (status === 200) {
-      if (length !== undefined && length !== this.#size) {
+      // What has the right size is as it is stored, whatever is claimed.
+      this.encoding = length === this.#size ? undefined : encodingOf(headers)
+      this.length = length
+      // Of what is packed on its way no part can be asked for.
+      if (this.encoding !== undefined) this.#ranges = false
+      else if (length !== undefined && length !== this.#size) {
         throw this.#otherSize(length)
       }
       if (this.offset > 0) this.#restart()
@@ -161,6 +205,11 @@ class Transfer {
     return new Retryable(
       failure('ERR_REGISTRY_UNREACHABLE', this.#subject, `${host} ended the transfer too early`, details),
     )
+  }
+
+  damaged(cause: unknown): Retryable {
+    const problem = `the registry packs the blob on its way (${this.encoding}), and damages it`
+    return new Retryable(failure('ERR_REGISTRY_PROTOCOL', this.#subject, problem, { offset: this.offset, cause }))
   }
 
   #continues(header: string | string[] | undefined, length: number | undefined): boolean {

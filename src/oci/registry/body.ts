@@ -3,39 +3,46 @@
  *
  * @packageDocumentation
  */
+import { encodingOf, unpackSmall } from './content-encoding.ts'
 import { failure, networkFailure, type Subject, stalled } from './failures.ts'
-import type { Response } from './transport.ts'
+import type { Patience, Response } from './transport.ts'
 
 /** Bytes of a body that is of little interest. */
 const maxExcerpt = 64 * 1024
 
 /**
- * The chunks of a body. Who waits longer than `idleTimeout` for one gives up; who takes his time between two does not.
+ * The chunks of a body. Whoever waits for `idleTimeout`, all in all, while less than `leastBytes` come gives up; who takes
+ * his time between two chunks does not.
  *
  * @throws `Retryable` with `ERR_REGISTRY_STALLED` or `ERR_REGISTRY_UNREACHABLE`; an `AbortError`
  */
 export async function* bodyChunks(
   { body }: Response,
-  idleTimeout: number,
+  { idleTimeout, leastBytes }: Patience,
   subject: Subject,
   host: string,
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   let late = false
-  let waiting = true
-  const timer = setTimeout(() => {
-    if (!waiting) return
+  let timer: NodeJS.Timeout | undefined
+  /** Milliseconds that we waited since enough came, and what came in them. */
+  let waited = 0
+  let came = 0
+  const giveUp = (): void => {
     late = true
     body.destroy()
-  }, idleTimeout)
+  }
   const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   try {
     for (;;) {
-      waiting = true
-      timer.refresh()
+      const asked = performance.now()
+      timer = setTimeout(giveUp, Math.max(1, idleTimeout - waited))
       const { done, value } = await chunks.next()
-      waiting = false
+      clearTimeout(timer)
       if (done) break
+      came += value.length
+      waited += performance.now() - asked
+      if (came >= leastBytes) waited = came = 0
       yield value
     }
     if (late) throw stalled(host, subject)
@@ -51,21 +58,21 @@ export async function* bodyChunks(
 }
 
 /**
- * A whole body.
+ * A whole body of JSON, unpacked where somebody on the way packed it.
  *
  * @throws `ERR_REGISTRY_PROTOCOL` beyond `limit` bytes; what {@link bodyChunks} throws
  */
 export async function readBounded(
   response: Response,
   limit: number,
-  idleTimeout: number,
+  patience: Patience,
   subject: Subject,
   host: string,
   signal?: AbortSignal,
 ): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of bodyChunks(response, idleTimeout, subject, host, signal)) {
+  for await (const chunk of bodyChunks(response, patience, subject, host, signal)) {
     size += chunk.length
     if (size > limit) {
       throw failure(
@@ -76,15 +83,16 @@ export async function readBounded(
     }
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks)
+  return unpackSmall(Buffer.concat(chunks), encodingOf(response.headers), limit, isJson)
 }
 
 /** The beginning of a body that tells about an error; whatever goes wrong with it matters less than that error. */
-export async function readExcerpt(response: Response, idleTimeout: number, subject: Subject): Promise<string> {
+export async function readExcerpt(response: Response, patience: Patience, subject: Subject): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
+  const short = { ...patience, idleTimeout: Math.min(patience.idleTimeout, 5_000) }
   try {
-    for await (const chunk of bodyChunks(response, Math.min(idleTimeout, 5_000), subject, 'the registry')) {
+    for await (const chunk of bodyChunks(response, short, subject, 'the registry')) {
       chunks.push(chunk)
       size += chunk.length
       if (size > maxExcerpt) break
@@ -92,10 +100,24 @@ export async function readExcerpt(response: Response, idleTimeout: number, subje
   } catch {
     // What came so far may do.
   }
-  return Buffer.concat(chunks).toString('utf8')
+  return unpackSmall(Buffer.concat(chunks), encodingOf(response.headers), maxExcerpt, isJson).toString('utf8')
 }
 
 /** Reads away a body that nobody wants, if it is short: its connection serves the next request then. */
 export function discard({ body }: Response): void {
-  body.dump({ limit: maxExcerpt }).catch(() => {})
+  let size = 0
+  const count = (chunk: Buffer): void => {
+    size += chunk.length
+    if (size > maxExcerpt) body.destroy()
+  }
+  body.on('error', () => {}).on('data', count)
+}
+
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString())
+    return true
+  } catch {
+    return false
+  }
 }

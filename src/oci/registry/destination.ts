@@ -93,8 +93,8 @@ export class RegistryDestination implements ImageDestination {
     const { maxManifest = defaultMaxManifest } = this.#options
     return this.#retry(signal, async () => {
       const { response, url } = await this.#request(`manifests/${name}`, request)
-      const { idleTimeout } = this.#endpoint.transport
-      const bytes = await readBounded(response, maxManifest, idleTimeout, subject, url.host, signal)
+      const { patience } = this.#endpoint.transport
+      const bytes = await readBounded(response, maxManifest, patience, subject, url.host, signal)
       const mediaType = String(response.headers['content-type'])
       if (response.statusCode === 404) return undefined
       return { bytes, mediaType, digest: sha256(bytes) }

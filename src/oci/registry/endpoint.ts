@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import type { ComposefsError } from '../../errors.ts'
+import { ComposefsError } from '../../errors.ts'
 import { unlessAborted } from '../parallel.ts'
 import { Authorizer } from './auth.ts'
 import { discard, readExcerpt } from './body.ts'
@@ -25,6 +25,9 @@ export interface EndpointOptions extends TransportOptions, RetryOptions {
   readonly trustedRealms: readonly string[]
   /** What is to be done there. Default: `repository:NAME:pull`. */
   readonly scopes?: readonly string[] | undefined
+  /** Whether it stands in for another registry. */
+  readonly mirror?: boolean
+  readonly onWarning?: ((warning: ComposefsError) => void) | undefined
   readonly onRetry?: ((notice: RetryNotice) => void) | undefined
 }
 
@@ -86,6 +89,20 @@ export class Endpoint {
     return new Retrier(this.#options, signal, this.#options.onRetry)
   }
 
+  /** A subject for messages, which name a mirror. */
+  about(subject: Subject): Subject {
+    if (!this.#options.mirror) return subject
+    return { ...subject, reference: `${subject.reference} (mirror ${this.host}/${this.repository})` }
+  }
+
+  /** Another place is asked instead. What is no failure of ours or the registry's is thrown again. */
+  leave(error: unknown): ComposefsError {
+    const failure = error instanceof Retryable ? error.failure : error
+    if (!(failure instanceof ComposefsError)) throw failure
+    this.#options.onWarning?.(failure)
+    return failure
+  }
+
   /** The address of something below `/v2/NAME/`. */
   async url(path: string, signal: AbortSignal, subject: Subject): Promise<URL> {
     this.#origin ??= this.#findOrigin(this.#closing.signal, subject).then((origin) => {
@@ -123,7 +140,7 @@ export class Endpoint {
       if (ours && logins < maxLogins && (await this.#loggedIn(response, header, request))) continue
       const { statusCode, headers } = response
       if ((statusCode >= 200 && statusCode < 300) || allow.includes(statusCode)) return answer
-      const body = await readExcerpt(response, this.transport.idleTimeout, subject)
+      const body = await readExcerpt(response, this.transport.patience, subject)
       const used = ours ? this.authorizer.shown(header) : `what the registry handed over to ${answer.url.host}`
       throw statusFailure(statusCode, headers, body, subject, used, (text) => this.authorizer.redact(text))
     }

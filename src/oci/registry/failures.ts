@@ -38,6 +38,19 @@ export function failure(
   return new ComposefsError(code, `${name} of ${reference}: ${problem}`, details)
 }
 
+/** The same error with another hint. */
+export function withHint(error: ComposefsError, hint: string): ComposefsError {
+  const { code, message, stage, path, offset, expected, actual, hint: before } = error
+  const bare = before === undefined ? message : message.slice(0, -` — ${before}`.length)
+  const details = { stage, path, offset, expected, actual }
+  // The message says them already.
+  return Object.assign(new ComposefsError(code, bare, { hint, cause: error }), defined(details))
+}
+
+function defined<T extends object>(details: T): Partial<T> {
+  return Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined)) as Partial<T>
+}
+
 /** Longest excerpt of what a server says that goes into a message. */
 const maxText = 300
 
@@ -87,8 +100,17 @@ export function statusFailure(
       retryAfter(headers['retry-after']),
     )
   }
-  return failure('ERR_REGISTRY_PROTOCOL', subject, `the registry answers with the status ${status}${says}`)
+  const problem = `the registry answers with the status ${status}${says}`
+  const hint = status === 405 || status === 501 ? 'it does not do this: perhaps it can only be read from' : undefined
+  return failure('ERR_REGISTRY_PROTOCOL', subject, problem, hint === undefined ? {} : { hint })
 }
+
+/** Codes of our own for what ends a connection. */
+export const codes = {
+  stalled: 'ERR_CONNECTION_STALLED',
+  proxy: 'ERR_CONNECTION_PROXY',
+  inside: 'ERR_CONNECTION_PRIVATE',
+} as const
 
 /** The error behind a request that got no answer. */
 export function networkFailure(error: unknown, url: URL, subject: Subject): ComposefsError | Retryable {
@@ -100,7 +122,15 @@ export function networkFailure(error: unknown, url: URL, subject: Subject): Comp
       cause: error,
     })
   }
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return stalled(host, subject)
+  if (code === codes.stalled) return stalled(host, subject)
+  if (code === codes.inside) {
+    const hint = 'the registry, or somebody on the way, may be after your network; if it is right, pass --auth-realm'
+    return failure('ERR_REGISTRY_PROTOCOL', subject, message, { hint })
+  }
+  if (code === codes.proxy) {
+    const hint = 'check the proxy of the environment, and its user and password'
+    return failure('ERR_REGISTRY_UNREACHABLE', subject, `${host} cannot be reached: ${message}`, { hint })
+  }
   const problem = `${host} cannot be reached (${code === '' ? message : code})`
   let hint = 'check the name, the network and the proxy'
   if (/^ERR_SSL.*(?:ALERT|PROTOCOL|VERSION_TOO)/.test(code)) {
@@ -116,7 +146,7 @@ export function networkFailure(error: unknown, url: URL, subject: Subject): Comp
 /** Nothing comes although we wait. */
 export function stalled(host: string, subject: Subject, offset?: number): Retryable {
   return new Retryable(
-    failure('ERR_REGISTRY_STALLED', subject, `${host} sends nothing any more`, {
+    failure('ERR_REGISTRY_STALLED', subject, `${host} sends nothing any more, or next to nothing`, {
       hint: 'try again later',
       ...(offset !== undefined && { offset }),
     }),
@@ -159,7 +189,7 @@ function readErrorBody(body: string): { codes: ReadonlySet<string>; text: string
   }
 }
 
-/** The innermost error that has a code: undici and TLS wrap each other's. */
+/** The innermost error that has a code. */
 function rootOf(error: unknown): { code: string; message: string } {
   let found = { code: '', message: error instanceof Error ? error.message : String(error) }
   let at = error

@@ -12,7 +12,7 @@ import { BlobStream } from './blob-stream.ts'
 import { discard, readBounded } from './body.ts'
 import { type CredentialOptions, lookUpCredentials } from './credentials.ts'
 import { type Answer, Endpoint, type EndpointRequest } from './endpoint.ts'
-import { failure, type Subject } from './failures.ts'
+import { failure, printable, type Subject, withHint } from './failures.ts'
 import { type Place, placesOf } from './places.ts'
 import { type Reference, referenceText, registryHost } from './reference.ts'
 import { referrersTag } from './referrers-tag.ts'
@@ -37,7 +37,25 @@ export interface RegistryOptions extends TransportOptions, RetryOptions, Credent
 const defaultMaxManifest = 4 * 1024 * 1024
 /** Pages of a list that are followed. */
 const maxPages = 1000
+/** Answers to a HEAD of those that have only GET. */
+const headless: readonly number[] = [400, 405, 501]
+/** What a mirror that is gone fails with. */
+const unreachable: ReadonlySet<string> = new Set([
+  'ERR_REGISTRY_UNREACHABLE',
+  'ERR_REGISTRY_STALLED',
+  'ERR_REGISTRY_CERTIFICATE',
+  'ERR_REGISTRY_RATE_LIMITED',
+])
 const schema1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\+/
+
+/** What a place answered. */
+interface Found {
+  readonly bytes: Buffer
+  readonly answer: Answer
+  readonly endpoint: Endpoint
+  /** For messages. */
+  readonly subject: Subject
+}
 
 /**
  * Reads one repository of one registry. Everything is bounded, retried and, where its digest is known, compared with it.
@@ -57,7 +75,8 @@ export class RegistryClient implements ImageSource {
   /** Where to ask, the registry itself last. */
   readonly #endpoints: readonly Endpoint[]
   /** The first that had what was asked for. */
-  #chosen: Endpoint | undefined
+  #chosen = 0
+  #answered = false
   readonly #limit: number
   readonly #signal: AbortSignal
 
@@ -95,20 +114,22 @@ export class RegistryClient implements ImageSource {
    * the manifests of schema 1
    */
   async manifest(name: string = this.#wanted, what = 'the manifest'): Promise<SourceManifest> {
-    const subject = this.#subject(what, name)
     const headers = { accept: manifestTypes.join(', ') }
-    const { bytes, answer } = await this.#read(`manifests/${name}`, { headers }, subject)
-    const digest = sha256(bytes)
-    const declared = answer.response.headers['docker-content-digest']
-    const expected = name.startsWith('sha256:') ? name : declared
-    if (typeof expected === 'string' && expected.startsWith('sha256:') && expected !== digest) {
-      throw failure('ERR_DIGEST_MISMATCH', subject, 'it does not have its digest', {
-        expected,
-        actual: digest,
-        hint: 'it was changed on the way or in the registry; do not use it',
-      })
-    }
-    return { bytes, digest, mediaType: mediaTypeOf(bytes, answer.response.headers['content-type'], subject) }
+    return this.#read(`manifests/${name}`, { headers }, this.#subject(what, name), ({ bytes, answer, subject }) => {
+      const digest = sha256(bytes)
+      const declared = answer.response.headers['docker-content-digest']
+      const expected = name.startsWith('sha256:') ? name : declared
+      if (typeof expected === 'string' && expected.startsWith('sha256:') && expected !== digest) {
+        // Something else than a registry has no manifest with another digest.
+        const { mediaType: _ } = parsed(bytes, subject)
+        throw failure('ERR_DIGEST_MISMATCH', subject, 'it does not have its digest', {
+          expected: printable(expected),
+          actual: digest,
+          hint: 'it was changed on the way or in the registry; do not use it',
+        })
+      }
+      return { bytes, digest, mediaType: mediaTypeOf(bytes, answer.response.headers['content-type'], subject) }
+    })
   }
 
   /**
@@ -134,7 +155,8 @@ export class RegistryClient implements ImageSource {
    * @param what what to call it in messages
    */
   blob(blob: BlobDescriptor, what = 'the blob'): BlobStream {
-    return new BlobStream(this.#chosen ?? this.#endpoints.at(-1)!, blob, this.#subject(what, blob.digest))
+    const places = this.#answered ? this.#endpoints.slice(this.#chosen) : this.#endpoints.slice(-1)
+    return new BlobStream(places, blob, this.#subject(what, blob.digest))
   }
 
   /**
@@ -211,12 +233,17 @@ export class RegistryClient implements ImageSource {
 
   async #head(path: string, headers: Record<string, string>, subject: Subject) {
     const signal = this.#signal
-    const { response } = await this.#ask((endpoint) =>
+    const { response } = await this.#ask((endpoint, isLast) =>
       endpoint.retrier(signal).run(async () => {
-        const url = await endpoint.url(path, signal, subject)
+        const about = endpoint.about(subject)
+        const url = await endpoint.url(path, signal, about)
         // A mirror that lacks it proves nothing.
-        const allow = endpoint === (this.#chosen ?? this.#endpoints.at(-1)) ? [404] : []
-        return endpoint.send(url, { method: 'HEAD', headers, allow, signal, subject })
+        const request = { headers, allow: isLast ? [404] : [], signal, subject: about }
+        const answer = await endpoint.send(url, { ...request, method: 'HEAD', allow: [...request.allow, ...headless] })
+        if (!headless.includes(answer.response.statusCode)) return answer
+        // It knows no HEAD.
+        discard(answer.response)
+        return endpoint.send(url, request)
       }),
     )
     discard(response)
@@ -228,51 +255,55 @@ export class RegistryClient implements ImageSource {
     }
   }
 
-  async #read(
+  async #read<T>(
     path: string,
     request: Pick<EndpointRequest, 'headers' | 'allow'>,
     subject: Subject,
-  ): Promise<{ bytes: Buffer; answer: Answer }> {
+    use: (found: Found) => T,
+  ): Promise<T> {
     const signal = this.#signal
     return this.#ask((endpoint) =>
       endpoint.retrier(signal).run(async () => {
-        const answer = await endpoint.send(await endpoint.url(path, signal, subject), { ...request, signal, subject })
-        const { idleTimeout } = endpoint.transport
-        const bytes = await readBounded(answer.response, this.#limit, idleTimeout, subject, answer.url.host, signal)
-        return { bytes, answer }
+        const about = endpoint.about(subject)
+        const url = await endpoint.url(path, signal, about)
+        const answer = await endpoint.send(url, { ...request, signal, subject: about })
+        const { patience } = endpoint.transport
+        const bytes = await readBounded(answer.response, this.#limit, patience, about, answer.url.host, signal)
+        return use({ bytes, answer, endpoint, subject: about })
       }),
     )
   }
 
-  /** Asks one place after the other, and from then on the one that answered: blobs are where their manifest is. */
-  async #ask<T>(question: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    const last = this.#chosen ?? this.#endpoints.at(-1)!
-    const mirrors = this.#chosen === undefined ? this.#endpoints.slice(0, -1) : []
-    for (const mirror of mirrors) {
+  /** Asks one place after the other, from the one on that answered before: blobs are where their manifest is. */
+  async #ask<T>(question: (endpoint: Endpoint, isLast: boolean) => Promise<T>): Promise<T> {
+    const failures: ComposefsError[] = []
+    for (let i = this.#chosen; ; i++) {
+      const endpoint = this.#endpoints[i]!
+      const isLast = i === this.#endpoints.length - 1
       try {
-        const answer = await question(mirror)
-        this.#chosen = mirror
+        const answer = await question(endpoint, isLast)
+        // A mirror that merely lacks something has other things.
+        if (failures.some(({ code }) => unreachable.has(code)) || !this.#answered) this.#chosen = i
+        this.#answered = true
         return answer
-      } catch {
-        // A mirror may be incomplete or gone; the registry itself has the last word.
+      } catch (error) {
         this.#signal.throwIfAborted()
+        if (isLast) throw withMirrors(error, failures)
+        failures.push(endpoint.leave(error))
       }
     }
-    const answer = await question(last)
-    this.#chosen = last
-    return answer
   }
 
   /** A list and all its further pages (RFC 8288, rel=next), as long as they are on the same server. */
   async *#pages(path: string, subject: Subject, allow: readonly number[] = []) {
     let at = path
     for (let page = 0; page < maxPages; page++) {
-      const { bytes, answer } = await this.#read(at, { allow }, subject)
+      const { bytes, answer, endpoint } = await this.#read(at, { allow }, subject, (found) => found)
       yield { bytes, answer }
       const link = [answer.response.headers['link'] ?? []].flat().join(', ')
       const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link)?.[1]
       if (next === undefined) return
-      const base = await this.#chosen!.url('', this.#signal, subject)
+      const base = await endpoint.url('', this.#signal, subject)
       const url = URL.canParse(next, answer.url.href) ? new URL(next, answer.url) : undefined
       if (url === undefined || url.origin !== base.origin || !url.pathname.startsWith(base.pathname)) {
         throw failure('ERR_REGISTRY_PROTOCOL', subject, 'the list goes on in another place')
@@ -307,8 +338,17 @@ export async function openPlace(
     tlsVerify,
     trustedRealms,
     // There are others to ask.
+    mirror,
     ...(mirror && { retryTimes: Math.min(1, retryTimes ?? 1) }),
   })
+}
+
+/** The failure of the registry itself, which tells why its mirrors did not help. */
+function withMirrors(error: unknown, mirrors: readonly ComposefsError[]): unknown {
+  if (mirrors.length === 0 || !(error instanceof ComposefsError)) return error
+  const { hint } = error
+  const before = mirrors.map(({ message }) => message).join('; ')
+  return withHint(error, `${hint === undefined ? '' : `${hint}; `}before it, its mirrors failed: ${before}`)
 }
 
 function parsed(bytes: Buffer, subject: Subject): JsonObject {

@@ -1,14 +1,16 @@
 /**
  * HTTP as registries need it: certificates, proxies of the environment, and time limits.
  *
+ * By `node:http`, for it reads a body on to its end where the server closes the connection while the reader rests, which
+ * undici 7 does not (nodejs/undici#5360).
+ *
  * @packageDocumentation
  */
-import { Readable } from 'node:stream'
-import type { Dispatcher } from 'undici'
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { certificatesFor } from './certificates.ts'
-import { networkFailure, type Subject } from './failures.ts'
+import type { Connections } from './connections.ts'
+import { codes, networkFailure, type Subject } from './failures.ts'
 import { isLoopback } from './hosts.ts'
-import { drainPausedParsers } from './paused-parser.ts'
 
 /** How connections are made. */
 export interface TransportOptions {
@@ -18,8 +20,10 @@ export interface TransportOptions {
   readonly certDir?: string
   /** Milliseconds for a connection to come about. Default 20 s. */
   readonly connectTimeout?: number
-  /** Milliseconds without a byte, while we wait for one, that end a request. Default 60 s. */
+  /** Milliseconds of waiting for the other side, in which less than `minRate` asks for arrives, that end a request. Default 60 s. */
   readonly idleTimeout?: number
+  /** Bytes a second that the other side sends or takes at least while we wait for it, over `idleTimeout`. Default 1000. */
+  readonly minRate?: number
 }
 
 /** The methods that registries know. */
@@ -29,28 +33,43 @@ export type Method = 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
 export interface TransportRequest {
   readonly method: Method
   readonly headers: Readonly<Record<string, string>>
-  readonly body?: string | Buffer | undefined
+  /** A stream goes with the header `content-length`. */
+  readonly body?: string | Buffer | AsyncIterable<Buffer> | undefined
   readonly signal: AbortSignal
   readonly subject: Subject
+  /** Whether a host that turns out to be inside a private network is not to be asked. */
+  readonly publicOnly?: boolean
 }
 
-/** Answers with a status, whatever it is. */
-export type Response = Dispatcher.ResponseData
+/** An answer with a status, whatever it is. */
+export interface Response {
+  readonly statusCode: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: IncomingMessage
+}
+
+/** Who may keep whom waiting for how long. */
+export interface Patience {
+  readonly idleTimeout: number
+  /** Bytes that have to move in `idleTimeout`. */
+  readonly leastBytes: number
+}
 
 /** Connections on behalf of one registry. Nothing global is changed. */
 export class Transport {
   readonly tlsVerify: boolean
-  readonly idleTimeout: number
+  readonly patience: Patience
   /** The address of the registry, where we are connected to it directly. */
   peer: string | undefined
   readonly #host: string
   readonly #options: TransportOptions
   /** Our own certificate is for the registry alone, not for those that it sends us to. */
-  readonly #dispatchers = new Map<'registry' | 'other' | 'loopback', Promise<Dispatcher>>()
+  readonly #connections = new Map<string, Promise<Connections>>()
 
   constructor(host: string, options: TransportOptions = {}) {
-    this.tlsVerify = options.tlsVerify ?? true
-    this.idleTimeout = options.idleTimeout ?? 60_000
+    const { tlsVerify = true, idleTimeout = 60_000, minRate = 1000 } = options
+    this.tlsVerify = tlsVerify
+    this.patience = { idleTimeout, leastBytes: Math.max(1, Math.ceil((minRate * idleTimeout) / 1000)) }
     this.#host = host
     this.#options = options
   }
@@ -60,77 +79,148 @@ export class Transport {
    *
    * @throws `Retryable`, or a ComposefsError: `ERR_REGISTRY_CERTIFICATE`; an `AbortError`
    */
-  async send(url: URL, { method, headers, body, signal, subject }: TransportRequest): Promise<Response> {
-    signal.throwIfAborted()
-    try {
-      const dispatcher = await this.#dispatcher(url)
-      return await dispatcher.request({
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method,
-        headers: { 'user-agent': 'composefs-streams', ...headers },
-        signal,
-        headersTimeout: this.idleTimeout,
-        // Who reads slowly is no stalled server: the reader of the body measures that.
-        bodyTimeout: 0,
-        ...(body !== undefined && { body: typeof body === 'string' ? body : Readable.from(slices(body)) }),
-      })
-    } catch (error) {
+  async send(url: URL, request: TransportRequest): Promise<Response> {
+    const { method, body, signal, subject } = request
+    for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted()
-      throw networkFailure(error, url, subject)
+      const exchange = await this.#open(url, request)
+      try {
+        const message = await answerOf(exchange, body, this.patience)
+        await this.#remember(url, message)
+        return { statusCode: message.statusCode!, headers: message.headers, body: message }
+      } catch (error) {
+        signal.throwIfAborted()
+        // A connection that was kept may have been closed in the same moment: that says nothing about the server.
+        const stale = exchange.reusedSocket && (method === 'GET' || method === 'HEAD') && attempt < 2
+        if (!stale) throw networkFailure(error, url, subject)
+      }
     }
   }
 
   /** Ends all connections. */
   async close(): Promise<void> {
-    await Promise.all([...this.#dispatchers.values()].map(async (dispatcher) => (await dispatcher).destroy()))
+    const end = (connections: Connections): void => connections.destroy()
+    await Promise.all([...this.#connections.values()].map((connections) => connections.then(end, () => {})))
   }
 
-  #dispatcher({ host }: URL): Promise<Dispatcher> {
-    // URLs leave out the port that is the default.
-    const own = host === new URL(`https://${this.#host}`).host
-    const key = own ? 'registry' : isLoopback(host) ? 'loopback' : 'other'
-    const known = this.#dispatchers.get(key)
+  async #open(url: URL, request: TransportRequest): Promise<ClientRequest> {
+    const { method, headers, body, signal, publicOnly = false } = request
+    const known = typeof body === 'string' || Buffer.isBuffer(body) ? Buffer.byteLength(body) : undefined
+    const size = known ?? (body === undefined && method !== 'GET' && method !== 'HEAD' ? 0 : undefined)
+    const connections = await this.#connectionsFor(url, publicOnly)
+    return connections.request(url.protocol === 'https:', {
+      method,
+      path: `${url.pathname}${url.search}`,
+      host: hostname(url),
+      port: portOf(url),
+      headers: { 'user-agent': 'composefs-streams', ...(size !== undefined && { 'content-length': size }), ...headers },
+      signal,
+    })
+  }
+
+  #connectionsFor({ host }: URL, guarded: boolean): Promise<Connections> {
+    const loopback = isLoopback(host)
+    const key = this.#isOwn(host) ? 'registry' : loopback ? 'loopback' : guarded ? 'guarded' : 'other'
+    const known = this.#connections.get(key)
     if (known !== undefined) return known
-    const made = this.#connect(own, isLoopback(host))
-    this.#dispatchers.set(key, made)
+    const made = this.#connect(key, loopback)
+    this.#connections.set(key, made)
     return made
   }
 
-  async #connect(own: boolean, loopback: boolean): Promise<Dispatcher> {
-    const { ca, client } = certificatesFor(this.#host, this.#options.certDir)
-    const [shown] = own ? client : []
+  async #connect(key: string, loopback: boolean): Promise<Connections> {
+    const { connectTimeout = 20_000, certDir } = this.#options
+    const { ca, client } = certificatesFor(this.#host, certDir)
+    const [shown] = key === 'registry' ? client : []
     const tls = {
       rejectUnauthorized: this.tlsVerify,
       ...(ca !== undefined && { ca: [...ca] }),
       ...(shown !== undefined && { cert: shown.cert, key: shown.key }),
     }
-    const connect = { ...tls, timeout: this.#options.connectTimeout ?? 20_000 }
+    const { idleTimeout } = this.patience
     // Loaded late: most programs that use this package never talk to a registry.
-    const { Agent, EnvHttpProxyAgent, Pool } = await import('undici')
-    drainPausedParsers()
+    const { Connections } = await import('./connections.ts')
     // As in curl and Go, a proxy has no business with this machine.
-    if (loopback) return new Agent({ connect })
-    // A proxy that takes the connection and says nothing is as bad as a registry that does so.
-    const clientFactory = (origin: URL, options: object) =>
-      new Pool(origin, { ...options, headersTimeout: this.idleTimeout })
-    return new EnvHttpProxyAgent({ connect, requestTls: tls, clientFactory, ...environmentProxies() })
+    return new Connections({ tls, connectTimeout, idleTimeout, direct: loopback, publicOnly: key === 'guarded' })
+  }
+
+  /** URLs leave out the port that is the default. */
+  #isOwn(host: string): boolean {
+    return host === new URL(`https://${this.#host}`).host
+  }
+
+  /** Where a proxy is between us it is its address that we see, and that is no news about the registry. */
+  async #remember(url: URL, { socket }: IncomingMessage): Promise<void> {
+    if (!this.#isOwn(url.host) || this.peer !== undefined) return
+    const connections = await this.#connectionsFor(url, false)
+    const proxy = connections.proxyOf(url.protocol === 'https:', { host: hostname(url), port: portOf(url) })
+    if (proxy === undefined) this.peer = socket.remoteAddress
   }
 }
 
-/** What the environment says, where it leaves the scheme out as curl and Go allow. */
-function environmentProxies(): { httpProxy?: string; httpsProxy?: string } {
-  const proxy = (name: string): string | undefined => {
-    const value = process.env[name] || process.env[name.toUpperCase()]
-    return value && !value.includes('://') ? `http://${value}` : undefined
+/** Without the brackets of IPv6. */
+const hostname = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '')
+
+const portOf = ({ port, protocol }: URL): number => (port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port))
+
+/** Sends the body and waits for the head of the answer; who neither takes nor says anything is given up. */
+async function answerOf(
+  request: ClientRequest,
+  body: TransportRequest['body'],
+  { idleTimeout, leastBytes }: Patience,
+): Promise<IncomingMessage> {
+  let timer: NodeJS.Timeout | undefined
+  let over = false
+  const wait = (): void => {
+    clearTimeout(timer)
+    if (over) return
+    timer = setTimeout(() => {
+      request.destroy(Object.assign(new Error('nothing comes'), { code: codes.stalled }))
+    }, idleTimeout)
   }
-  const [httpProxy, httpsProxy] = [proxy('http_proxy'), proxy('https_proxy')]
-  return { ...(httpProxy !== undefined && { httpProxy }), ...(httpsProxy !== undefined && { httpsProxy }) }
+  const answer = new Promise<IncomingMessage>((resolve, reject) => {
+    request.once('response', (message) => {
+      // Whoever loses interest in it need not hear of its end.
+      resolve(message.on('error', () => {}))
+    })
+    request.on('error', reject)
+    request.once('close', () => reject(new Error('the connection was closed')))
+    // Not before: until there is a connection, connectTimeout counts.
+    request.once('finish', wait)
+  })
+  try {
+    if (body === undefined) request.end()
+    // An answer may come before everything is sent.
+    else await Promise.race([answer, sendBody(request, body, leastBytes, wait, () => clearTimeout(timer))])
+    const message = await answer
+    if (!request.writableEnded) message.once('close', () => request.destroy())
+    return message
+  } finally {
+    over = true
+    clearTimeout(timer)
+  }
 }
 
-const sliceSize = 64 * 1024
-
-/** In pieces, since the time limit begins anew with each: a slow upload is no stalled one. */
-function* slices(bytes: Buffer): Generator<Buffer, void, undefined> {
-  for (let at = 0; at < bytes.length; at += sliceSize) yield bytes.subarray(at, at + sliceSize)
+/** In pieces, each of which has its time to be taken: a slow upload is no stalled one. */
+async function sendBody(
+  request: ClientRequest,
+  body: string | Buffer | AsyncIterable<Buffer>,
+  leastBytes: number,
+  wait: () => void,
+  rest: () => void,
+): Promise<void> {
+  const pieceSize = Math.min(Math.max(leastBytes, 1024), 64 * 1024)
+  let connected = false
+  for await (const chunk of typeof body === 'string' || Buffer.isBuffer(body) ? [Buffer.from(body)] : body) {
+    for (let at = 0; at < chunk.length; at += pieceSize) {
+      if (connected) wait()
+      await new Promise<void>((resolve, reject) => {
+        request.write(chunk.subarray(at, at + pieceSize), (error) => (error == null ? resolve() : reject(error)))
+      })
+      connected = true
+    }
+    // Who makes the next chunk may take his time.
+    rest()
+  }
+  request.end()
 }

@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { brotliCompressSync, constants, deflateSync, gzipSync } from 'node:zlib'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { parseReference, RegistryClient, type RegistryOptions } from '../../../../src/oci/index.ts'
 import { digestOf } from '../../../support/image-archive.ts'
@@ -31,7 +32,8 @@ async function read(server: Served, options: RegistryOptions = {}, wanted = desc
   return Buffer.concat(chunks)
 }
 
-const startOf = (request: IncomingMessage) => Number(/^bytes=([0-9]+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
+const startOf = (request: IncomingMessage) =>
+  Number(/^bytes=([0-9]+)-[0-9]+$/.exec(request.headers.range ?? '')?.[1] ?? 0)
 
 function rest(request: IncomingMessage, response: ServerResponse, end = blob.length): void {
   const start = startOf(request)
@@ -140,10 +142,24 @@ describe('a blob', () => {
     expect(await read(server, {}, { digest: digestOf(Buffer.alloc(0)), size: 0 })).toHaveLength(0)
   })
 
-  test('that the server compresses on its way is refused', async () => {
-    const server = await serve((_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end('x'))
-    await expect(read(server)).rejects.toMatchObject({ code: 'ERR_REGISTRY_PROTOCOL' })
+  test('is asked for as it is stored', async () => {
+    const server = await serve(rest)
+    await read(server)
     expect(server.requests[0]!.headers['accept-encoding']).toBe('identity')
+  })
+
+  test('ranges name their end, since some registries refuse those without', async () => {
+    const server = await serve((request, response) => {
+      const range = request.headers.range
+      if (range !== undefined && !/^bytes=[0-9]+-[0-9]+$/.test(range)) return response.writeHead(416).end()
+      return rest(request, response, startOf(request) + 400_000)
+    })
+    expect((await read(server)).equals(blob)).toBe(true)
+    expect(server.requests.map(({ headers }) => headers.range)).toEqual([
+      undefined,
+      'bytes=400000-1048575',
+      'bytes=800000-1048575',
+    ])
   })
 
   test('that stalls is asked for again, and at last given up', async () => {
@@ -227,6 +243,128 @@ describe('a blob', () => {
       message: expect.stringContaining('try again in 2 h'),
     })
     expect(server.requests).toHaveLength(1)
+  })
+})
+
+describe('Content-Encoding', () => {
+  const small = Buffer.from('{"small": true}'.repeat(20))
+  const tarLike = Buffer.alloc(2 << 20, 'tar of text ')
+  const quickBrotli = (bytes: Buffer) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } })
+  const packers = { gzip: gzipSync, 'x-gzip': gzipSync, deflate: deflateSync, br: quickBrotli }
+  const stored: Record<string, [Buffer, string?]> = {
+    'a config': [small],
+    'a packed config': [gzipSync(small)],
+    'a large gzip layer': [gzipSync(blob, { level: 0 }), 'application/vnd.oci.image.layer.v1.tar+gzip'],
+    'a large gzip layer of unknown type': [gzipSync(blob, { level: 0 })],
+    'a large plain layer': [tarLike, 'application/vnd.oci.image.layer.v1.tar'],
+  }
+  const answers = Object.keys(packers).flatMap((encoding) =>
+    [true, false].flatMap((length) => [true, false].map((packs) => ({ encoding, length, packs }))),
+  )
+
+  test.each(Object.entries(stored))('of %s is decided by what comes', async (_what, [bytes, mediaType]) => {
+    let answer = answers[0]!
+    const server = await serve((_request, response) => {
+      const { encoding, length, packs } = answer
+      const sent = packs ? packers[encoding as keyof typeof packers](bytes) : bytes
+      response.writeHead(200, { 'content-encoding': encoding, ...(length && { 'content-length': sent.length }) })
+      // So that it comes in pieces.
+      response.write(sent.subarray(0, 3))
+      response.end(sent.subarray(3))
+    })
+    const client = await open(server, { idleTimeout: 10_000 })
+    const wanted = { digest: digestOf(bytes), size: bytes.length, ...(mediaType !== undefined && { mediaType }) }
+    for (answer of answers) {
+      const chunks = await client.blob(wanted).toArray()
+      expect([answer, Buffer.concat(chunks).equals(bytes)]).toEqual([answer, true])
+    }
+  })
+
+  test.each(['identity', 'aws-chunked', 'utf-8', 'gzip, gzip', ''])('that means nothing: %j', async (encoding) => {
+    const server = await serve((_request, response) =>
+      response.writeHead(200, { 'content-encoding': encoding }).end(blob),
+    )
+    expect((await read(server)).equals(blob)).toBe(true)
+  })
+
+  test('of a server that stores it so does not keep a cut transfer from going on in its middle', async () => {
+    const server = await serve((request, response) => {
+      response.setHeader('content-encoding', 'gzip')
+      rest(request, response, startOf(request) + 600_000)
+    })
+    expect((await read(server)).equals(blob)).toBe(true)
+    expect(server.requests.map(startOf)).toEqual([0, 600_000])
+  })
+
+  test('of what is packed on its way, and cut, comes again from its beginning', async () => {
+    const packed = gzipSync(tarLike)
+    const server: Served = await serve((_request, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length })
+      if (server.requests.length > 1) return response.end(packed)
+      return response.write(packed.subarray(0, packed.length / 2), () => setTimeout(() => response.destroy(), 20))
+    })
+    const wanted = { digest: digestOf(tarLike), size: tarLike.length }
+    expect((await read(server, {}, wanted)).equals(tarLike)).toBe(true)
+    expect(server.requests.map(({ headers }) => headers.range)).toEqual([undefined, undefined])
+  })
+
+  test('that unpacks to more than promised, or to nothing, is refused', async () => {
+    const bomb = gzipSync(Buffer.alloc(64 << 20))
+    const server = await serve((_request, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb),
+    )
+    const wanted = { ...descriptor, size: 2 << 20, mediaType: 'application/vnd.oci.image.layer.v1.tar' }
+    await expect(read(server, {}, wanted)).rejects.toMatchObject({ code: 'ERR_SIZE_MISMATCH' })
+    const broken = Buffer.concat([gzipSync(blob).subarray(0, 100_000), Buffer.alloc(1000, 'x')])
+    const damaging = await serve((_request, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': broken.length }).end(broken),
+    )
+    await expect(read(damaging, { retryTimes: 1 }, { ...wanted, size: 3 << 20 })).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_REGISTRY_(?:PROTOCOL|UNREACHABLE)$/),
+    })
+  })
+})
+
+describe('a server that sends next to nothing', () => {
+  /** Sends a byte at a time, for ever. */
+  const drip = (response: ServerResponse, head = {}) => {
+    response.writeHead(200, head)
+    const timer = setInterval(() => response.write('x'), 20)
+    response.on('close', () => clearInterval(timer))
+  }
+
+  test('is given up, whatever it sends', async () => {
+    const server = await serve((_request, response) => drip(response))
+    await expect(read(server, { retryTimes: 0 })).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
+    const client = await open(server, { retryTimes: 0 })
+    await expect(client.manifest()).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
+    await expect(client.tags()).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
+    await expect(
+      read(server, { retryTimes: 0, minRate: 0, idleTimeout: 100 }, { ...descriptor, size: 10 }),
+    ).rejects.toMatchObject({ code: 'ERR_SIZE_MISMATCH' })
+  })
+
+  test('is given up as a token server', async () => {
+    const server: Served = await serve((request, response) => {
+      if (request.url!.startsWith('/token')) return drip(response)
+      const challenge = `Bearer realm="http://${server.host}/token"`
+      return response.writeHead(401, { 'www-authenticate': challenge }).end()
+    })
+    await expect(read(server, { retryTimes: 0 })).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
+  })
+
+  test('is given up where it does not come to the end of its headers', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {}).write('HTTP/1.1 200 OK\r\n')
+      const timer = setInterval(() => socket.write('X: y\r\n'), 20)
+      socket.on('close', () => clearInterval(timer))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    const client = await RegistryClient.open(parseReference(`127.0.0.1:${port}/a/b`), { ...fast, retryTimes: 0 })
+    onTestFinished(() => client.close())
+    await expect(client.manifest()).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
   })
 })
 
