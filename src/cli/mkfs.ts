@@ -5,7 +5,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { open, writeFile } from 'node:fs/promises'
-import { type WriteImageOptions, writeImage } from '../erofs/writer.ts'
+import { makeImage, type WriteImageOptions } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
@@ -118,7 +118,7 @@ export function assertWritable(image: string | undefined): void {
 
 /** Makes the image of a tree and writes it, its id, or both. */
 export async function writeTree(fileSystem: FileSystem, { image, format, digest }: Output): Promise<void> {
-  const bytes = writeImage(fileSystem, format)
+  const bytes = await makeImage(fileSystem, { ...format, signal: interruption })
   if (image === '-') await print(bytes)
   else if (image !== undefined) await writeFile(image, bytes)
   if (digest !== undefined) await printLine(fsverityDigest(digest, bytes).hex)

@@ -10,7 +10,7 @@ import { fsverityDigest } from '../fsverity/merkle.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { returnGrownMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
-import { transformForBoot } from '../selinux/boot.ts'
+import { bootSteps } from '../selinux/boot.ts'
 import { SplitstreamEntriesMachine, type StoredEntry } from '../streams/splitstream-entries.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import { parseSplitstream } from '../streams/splitstream-reader.ts'
@@ -18,7 +18,7 @@ import type { FileSystem } from '../tree/filesystem.ts'
 import type { Leaf } from '../tree/inode.ts'
 import { LayerMerger, type MergeOptions } from '../tree/merge.ts'
 import { type TransformOptions, transformForOci } from '../tree/transform.ts'
-import { Turns } from '../turns.ts'
+import { inTurns, Turns } from '../turns.ts'
 
 /** How an image is made of layers. */
 export interface TreeOptions extends MergeOptions, TransformOptions {
@@ -67,7 +67,9 @@ export async function layersToTree(
   const { fileSystem } = merger
   transformForOci(fileSystem, options)
   await turns.next()
-  if (options.bootable === true) transformForBoot(fileSystem, { readLeaf: (leaf) => contentsOf(repository, leaf) })
+  if (options.bootable === true) {
+    await inTurns(bootSteps(fileSystem, { readLeaf: (leaf) => contentsOf(repository, leaf) }), options.signal)
+  }
   await turns.next()
   return fileSystem
 }

@@ -6,10 +6,11 @@
 import type { BytesLike } from '../bytes.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { emptyBootDirectories } from '../tree/transform.ts'
+import { atOnce, type Steps } from '../turns.ts'
 import type { PolicyLimits } from './file-contexts.ts'
 import { type ReadLeaf, readPolicy } from './policy.ts'
 import { readPolicyOfDirectory } from './policy-directory.ts'
-import { relabel } from './relabel.ts'
+import { relabelSteps } from './relabel.ts'
 
 /**
  * Where the SELinux policy is read: from the tree, with `readLeaf` for the contents that are not in it, or from the
@@ -39,11 +40,17 @@ export type PolicySource = { readonly readLeaf: ReadLeaf } | { readonly director
  * ```
  */
 export function transformForBoot(fileSystem: FileSystem, source: PolicySource, limits: PolicyLimits = {}): boolean {
+  return atOnce(bootSteps(fileSystem, source, limits))
+}
+
+/** The work of {@link transformForBoot}. */
+export function* bootSteps(fileSystem: FileSystem, source: PolicySource, limits: PolicyLimits = {}): Steps<boolean> {
   const policy =
     'directory' in source
       ? readPolicyOfDirectory(source.directory, limits)
       : readPolicy(fileSystem, source.readLeaf, limits)
+  yield
   emptyBootDirectories(fileSystem)
-  relabel(fileSystem, policy)
+  yield* relabelSteps(fileSystem, policy)
   return policy !== undefined
 }

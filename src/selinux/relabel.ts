@@ -8,10 +8,13 @@ import type { FileSystem } from '../tree/filesystem.ts'
 import { type Directory, type Inode, Leaf } from '../tree/inode.ts'
 import type { Stat } from '../tree/stat.ts'
 import { filterXattrs } from '../tree/transform.ts'
+import { atOnce, type Steps } from '../turns.ts'
 import type { TypeCode } from './file-contexts.ts'
 import type { Policy } from './policy.ts'
 
 const attribute = fromLatin1('security.selinux')
+/** Paths that are labelled in one step. */
+const stepSize = 256
 
 const typeCodes = {
   inline: '-',
@@ -39,8 +42,13 @@ const typeCodes = {
  * ```
  */
 export function relabel(fileSystem: FileSystem, policy: Policy | undefined): void {
+  atOnce(relabelSteps(fileSystem, policy))
+}
+
+/** The work of {@link relabel}. */
+export function* relabelSteps(fileSystem: FileSystem, policy: Policy | undefined): Steps<void> {
   if (policy === undefined) filterXattrs(fileSystem, (name) => name !== attribute)
-  else new Labeller(policy).label(fileSystem.root)
+  else yield* new Labeller(policy).label(fileSystem.root)
 }
 
 /** A directory whose children are being labelled, with the path that they are labelled by. */
@@ -55,15 +63,17 @@ class Labeller {
   /** The label that the first name of each leaf got. */
   readonly #given = new Map<Leaf, ByteString | undefined>()
   readonly #values = new Map<ByteString, Buffer>()
+  #count = 0
 
   constructor(policy: Policy) {
     this.#policy = policy
   }
 
-  label(root: Directory): void {
+  *label(root: Directory): Steps<void> {
     // An explicit stack: a hostile tree may be deeper than the call stack.
     const levels = [this.#enter(root, fromLatin1('/'))]
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      if (++this.#count % stepSize === 0) yield
       const child = level.children.next()
       if (child.done) {
         levels.pop()

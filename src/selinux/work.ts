@@ -5,14 +5,24 @@
  */
 import { ComposefsError } from '../errors.ts'
 
-/** Counts the steps of matching, of all paths together. */
+/** Counts the steps of matching. */
 export class WorkBudget {
-  readonly #limit: number
+  readonly #perText: number
+  #limit: number
   #spent = 0
 
-  /** @param limit most steps */
-  constructor(limit: number) {
+  /**
+   * @param limit most steps, of all texts together
+   * @param perText so many more for each text
+   */
+  constructor(limit: number, perText: number) {
     this.#limit = limit
+    this.#perText = perText
+  }
+
+  /** Another text is to be matched. */
+  begin(): void {
+    this.#limit += this.#perText
   }
 
   /** @throws {@link ComposefsError} `ERR_LIMIT` */

@@ -3,14 +3,13 @@
  *
  * @packageDocumentation
  */
-
-import { setImmediate } from 'node:timers/promises'
 import type { BytesLike } from '../bytes.ts'
-import { transformForBoot } from '../selinux/boot.ts'
+import { bootSteps } from '../selinux/boot.ts'
 import type { ObjectStore } from '../streams/records.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { LayerMerger } from '../tree/merge.ts'
 import { type TransformOptions, transformForOci } from '../tree/transform.ts'
+import { inTurns, Turns } from '../turns.ts'
 import { BatchWriter } from './batches.ts'
 import { DirectoryScan, type ScanOptions } from './scan.ts'
 
@@ -43,16 +42,13 @@ export const directoryProfiles: Readonly<Record<DirectoryProfile, DirectoryRules
   pr36: { root: 'newest-time', emptyRun: false, xattrs: 'all', oneFileSystem: 'refuse', wholeSeconds: true },
 }
 
-/** After so many records other work gets its turn, which may be what ends the scan. */
-const turn = 16
-
 /** How an image is made of a directory. */
 export interface DirectoryTreeOptions extends TransformOptions, Omit<ScanOptions, 'xattrs'> {
   /** Which rules hold where no option says otherwise. Default `container-root`. */
   readonly profile?: DirectoryProfile
   /** Make it bootable: `/boot` and `/sysroot` are emptied, all is labelled by its SELinux policy. Default false. */
   readonly bootable?: boolean
-  /** Ends the scan; the promise rejects with an `AbortError`. */
+  /** Ends the scan; the promise rejects with its reason. */
   readonly signal?: AbortSignal
 }
 
@@ -81,7 +77,7 @@ export async function directoryTree(
   const rules: DirectoryRules & DirectoryTreeOptions = { ...directoryProfiles[profile], ...options }
   const fileSystem = await scanTree(path, store, rules, signal)
   transformForOci(fileSystem, rules)
-  if (bootable) transformForBoot(fileSystem, { directory: path })
+  if (bootable) await inTurns(bootSteps(fileSystem, { directory: path }), signal)
   return fileSystem
 }
 
@@ -89,7 +85,7 @@ export async function directoryTree(
  * Scans a directory and stores its contents, and leaves the tree as it is on disk: what `pipeline(scanDirectory(path),
  * new ContentSplitter(), new ObjectWriter(store), new TreeSink({ whiteouts: false }))` makes, in half the time.
  *
- * @param signal ends the scan; the promise rejects with an `AbortError`
+ * @param signal ends the scan; the promise rejects with its reason
  * @throws {@link ComposefsError} the codes of `scanDirectory` and of the store
  */
 export async function scanTree(
@@ -100,13 +96,13 @@ export async function scanTree(
 ): Promise<FileSystem> {
   const merger = new LayerMerger({ whiteouts: false })
   const writer = new BatchWriter(store, (entry, content) => merger.add(entry, content))
+  const turns = new Turns(signal)
   let records = 0
   try {
     for (const record of new DirectoryScan(path, options, writer.take).records()) {
       const wait = writer.push(record)
-      if (++records % turn === 0) await setImmediate()
-      else if (wait === undefined) continue
-      await wait
+      if (wait !== undefined) await wait
+      if (++records % 16 === 0 && turns.over) await turns.next()
       signal?.throwIfAborted()
     }
     await writer.finish()

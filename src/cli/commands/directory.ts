@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import type { ErofsVersion } from '../../erofs/format.ts'
-import { writeImage } from '../../erofs/writer.ts'
+import { makeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import { fsverityDigest } from '../../fsverity/merkle.ts'
 import type { ObjectId } from '../../fsverity/object-id.ts'
@@ -151,7 +151,8 @@ async function imageId(path: string, options: DirectoryTreeOptions, command: Com
   const algorithm = hashWithoutRepository(globals(command))
   const version = erofsVersion(globals(command)) ?? 1
   const fileSystem = await directoryTree(path, new DigestStore(algorithm), { ...options, signal: interruption })
-  return { id: fsverityDigest(algorithm, writeImage(fileSystem, { version })), version }
+  const image = await makeImage(fileSystem, { version, signal: interruption })
+  return { id: fsverityDigest(algorithm, image), version }
 }
 
 /** Stores and links the image in every format of the repository; the name is that of the default one. */

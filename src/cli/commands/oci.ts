@@ -1,5 +1,5 @@
 import { Argument, type Command } from 'commander'
-import { writeImage } from '../../erofs/writer.ts'
+import { makeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import { fsverityDigest } from '../../fsverity/merkle.ts'
 import { ObjectId } from '../../fsverity/object-id.ts'
@@ -16,6 +16,7 @@ import {
 import { bootRef } from '../../oci/names.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
+import { interruption } from '../interrupt.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { note, print, printJson, printLine, table } from '../output.ts'
 import { addOciCopyCommand } from './oci-copy.ts'
@@ -132,7 +133,7 @@ function addImageCommands(oci: Command): void {
       withRepository(command, async (repository) => {
         const config = await resolveConfig(repository, name, verityOf(verity))
         const tree = await imageTree(repository, config, treeOptionsOf(flags))
-        const image = writeImage(tree, { version: repository.formats.default })
+        const image = await makeImage(tree, { version: repository.formats.default, signal: interruption })
         await printLine(fsverityDigest(repository.algorithm, image).hex)
       }),
     )

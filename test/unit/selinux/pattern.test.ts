@@ -175,9 +175,19 @@ describe('expensive expressions', () => {
     expect(() => slow.find(long, '-')).toThrow(tooMuch)
   })
 
+  test('are given up soon by themselves, whatever they are, and the budget grows with the paths', () => {
+    const rule = rules('(.*(?=(.*b){200}c)){9}')
+    const long = fromLatin1(`/${'ab'.repeat(2000)}`)
+    const steps = 2 ** 22 + 256
+    expect(() => new FileContexts(rule).find(long, '-')).toThrow(`over ${steps} steps`)
+    const many = new FileContexts(rule)
+    for (let i = 0; i < 10; i++) many.find(fromLatin1(`/${i}`), '-')
+    expect(() => many.find(long, '-')).toThrow(`over ${steps + 2560} steps`)
+  })
+
   test('stay right when what was learnt is forgotten', () => {
     // Each path leads to sets of states that no other led to.
-    const contexts = new FileContexts(rules('/.*x.{1999}', '/.*y.{1999}'))
+    const contexts = new FileContexts(rules('/.*x.{1999}', '/.*y.{1999}'), { maxSteps: 2 ** 30 })
     for (let i = 0; i < 12; i++) {
       const path = fromLatin1(`/${'z'.repeat(i)}${(i % 2 === 0 ? 'xy' : 'yx').repeat(1000)}`)
       expect(contexts.find(path, '-')?.pattern).toBe(i % 2 === 0 ? '/.*x.{1999}' : '/.*y.{1999}')

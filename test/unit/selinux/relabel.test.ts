@@ -8,8 +8,10 @@ import {
   relabel,
   transformForBoot,
 } from '../../../src/selinux/index.ts'
+import { relabelSteps } from '../../../src/selinux/relabel.ts'
 import { readDumpfile } from '../../../src/streams/index.ts'
 import { Directory, defaultDirectoryStat, FileSystem, Xattrs } from '../../../src/tree/index.ts'
+import { inTurns } from '../../../src/turns.ts'
 import {
   directory,
   file,
@@ -38,6 +40,15 @@ const old = Xattrs.of([
   [attribute, Buffer.from('old\0')],
   [bytesOf('user.a'), Buffer.from('a')],
 ])
+
+test('labelling lets others have their turn, and ends when it shall', async () => {
+  const many = Array.from({ length: 2000 }, (_, i) => file(`file${i}`))
+  const rules = policy('/.* label\n')
+  const steps = [...relabelSteps(merge([many]), rules)]
+  expect(steps.length).toBeGreaterThan(5)
+  const enough = new Error('enough')
+  await expect(inTurns(relabelSteps(merge([many]), rules), AbortSignal.abort(enough))).rejects.toBe(enough)
+})
 
 describe('labels', () => {
   test('are given by path and type, without a NUL behind', () => {
