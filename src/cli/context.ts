@@ -14,6 +14,7 @@ import { readMetadata } from '../repository/metadata-file.ts'
 import type { OpenOptions } from '../repository/open.ts'
 import type { Repository } from '../repository/repository.ts'
 import { interruption } from './interrupt.ts'
+import { withFreedMemory } from './memory.ts'
 import { note } from './output.ts'
 
 /** The global options, as commander gives them. */
@@ -170,7 +171,7 @@ function checkVerity(repository: Repository, { requireVerity }: GlobalOptions): 
 
 async function closeAfter<T>(repository: Repository, use: (repository: Repository) => Promise<T>): Promise<T> {
   try {
-    return await use(repository)
+    return await withFreedMemory(() => use(repository))
   } finally {
     await repository.close()
   }

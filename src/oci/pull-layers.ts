@@ -6,7 +6,6 @@
 import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
-import { returnGrownMemory, returnUnusedMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { findBlob, importBlob } from './artifact.ts'
 import { linkedStream } from './cat.ts'
@@ -49,6 +48,8 @@ export type LayerEvent =
       readonly diffId: string
       readonly layer: StoredLayer | undefined
     }
+  /** All layers are stored, and nothing of them is held any more; images are made next. */
+  | { readonly type: 'layers'; readonly fetched: boolean }
 
 /** What a {@link LayerPuller} needs to know. */
 export interface LayerPullOptions extends Pick<LayerOptions, 'decompressor' | 'tar'> {
@@ -60,8 +61,6 @@ export interface LayerPullOptions extends Pick<LayerOptions, 'decompressor' | 't
 const defaultParallel = 4
 /** Milliseconds between two looks at how far the layers are. */
 const progressInterval = 100
-/** Milliseconds after which memory that several layers have freed is given back. */
-const memoryInterval = 200
 
 /**
  * Fetches the layers of an image. Those that are complete are linked while the others still come, so that whatever ends
@@ -99,17 +98,17 @@ export class LayerPuller {
       else wanted.set(layer.diffId, layer)
     }
     this.#left = wanted.size
-    const timers = [setInterval(() => this.#report(), progressInterval), setInterval(returnGrownMemory, memoryInterval)]
+    const timer = setInterval(() => this.#report(), progressInterval).unref()
     try {
       await this.#getAll([...wanted.values()])
     } catch (error) {
       this.#link()
       throw error
     } finally {
-      for (const timer of timers) clearInterval(timer)
+      clearInterval(timer)
       await this.#linking
     }
-    if (this.#fetched) returnUnusedMemory()
+    this.#onEvent({ type: 'layers', fetched: this.#fetched })
     return this.#stored
   }
 

@@ -8,7 +8,6 @@ import { makeImage } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
-import { returnGrownMemory } from '../native/memory.ts'
 import type { Repository } from '../repository/repository.ts'
 import { bootSteps } from '../selinux/boot.ts'
 import { SplitstreamEntriesMachine, type StoredEntry } from '../streams/splitstream-entries.ts'
@@ -59,7 +58,6 @@ export async function layersToTree(
         if (turns.over) await turns.next()
       }
       machine.finish(add)
-      returnGrownMemory()
     } catch (error) {
       throw inLayer(error, i + 1, layers.length)
     }
@@ -87,7 +85,6 @@ export async function storeImage(
   version: ErofsVersion,
   signal?: AbortSignal,
 ): Promise<ObjectId> {
-  returnGrownMemory()
   return putImage(repository, await makeImage(fileSystem, { version, signal }))
 }
 

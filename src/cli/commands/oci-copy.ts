@@ -4,6 +4,7 @@ import { copyAny } from '../../oci/repository-source.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { opening, withRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
+import { freeAfterLayers } from '../memory.ts'
 import { printLine } from '../output.ts'
 
 /** `composefs oci copy`: an image from one repository to another. */
@@ -29,7 +30,7 @@ async function copyOne(image: string, flags: { from: string; name?: string }, to
   const { Repository } = await import('../../repository/repository.ts')
   const from = await Repository.open(path, opening)
   try {
-    const options = name === undefined ? { signal } : { name, signal }
+    const options = { ...(name !== undefined && { name }), signal, onEvent: freeAfterLayers }
     const { manifestDigest, configDigest } = await copyAny(from, image, to, options)
     const tagged = name === undefined ? '' : `, tagged as ${name}`
     await printLine(`Copied image ${image} from ${path} to destination repo${tagged}`)

@@ -1,13 +1,17 @@
 import type { Command } from 'commander'
 import { ComposefsError } from '../../errors.ts'
 import type { PublishedArtifact } from '../../oci/artifact.ts'
+import type { ImportEvent } from '../../oci/import.ts'
 import { manifestStream } from '../../oci/names.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import type { PublishedImage } from '../../oci/publish.ts'
+import type { PullEvent } from '../../oci/pull.ts'
+import type { RetryNotice } from '../../oci/registry/retry.ts'
 import { pull } from '../../oci/transports.ts'
 import { withNewRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
 import { LayerSums } from '../layer-sums.ts'
+import { freeAfterLayers } from '../memory.ts'
 import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { binarySize, printJson, printLine } from '../output.ts'
 import { makePullReport } from '../pull-report.ts'
@@ -57,14 +61,13 @@ async function pullOne(image: string, name: string, flags: PullFlags, command: C
   await withNewRepository(command, async (repository) => {
     const report = makePullReport(flags.progress)
     const sums = new LayerSums(repository)
-    const pulled = await pull(repository, image, {
-      ...options,
-      onEvent: (event) => {
-        sums.event(event)
-        report.event(event)
-      },
-      onRetry: (notice) => report.retry(notice),
-    }).finally(() => report.end())
+    const onEvent = (event: PullEvent | ImportEvent): void => {
+      sums.event(event)
+      report.event(event)
+      freeAfterLayers(event)
+    }
+    const onRetry = (notice: RetryNotice): void => report.retry(notice)
+    const pulled = await pull(repository, image, { ...options, onEvent, onRetry }).finally(() => report.end())
     const { manifestDigest, configDigest } = pulled
     const { newObjects, presentObjects, newBytes, inlineBytes } = sums
     if (flags.json) {

@@ -1,6 +1,6 @@
 import { getHeapSpaceStatistics } from 'node:v8'
 import { describe, expect, test } from 'vitest'
-import { returnGrownMemory, returnUnusedMemory } from '../../../src/native/memory.ts'
+import { returnGrownMemory, returnUnusedMemory } from '../../../src/cli/memory.ts'
 
 const megabyte = 1024 * 1024
 

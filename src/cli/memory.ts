@@ -1,11 +1,12 @@
 /**
- * Memory that was freed.
+ * Memory that was freed. It is for the program to decide about, never for the library: garbage is collected for all that
+ * runs in the process.
  *
  * @packageDocumentation
  */
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { native } from './libc.ts'
+import { native } from '../native/libc.ts'
 
 type CollectGarbage = (options?: { readonly type: 'major'; readonly flavor: 'last-resort' }) => void
 
@@ -13,6 +14,9 @@ type CollectGarbage = (options?: { readonly type: 'major'; readonly flavor: 'las
 const grownYoung = 30e6
 /** Above this much in use a collection takes long, and what it would bring is small beside that. */
 const largeHeap = 200e6
+
+/** Milliseconds after which memory that several layers have freed is given back. */
+const interval = 200
 
 /** V8 knows since version 12 (Node 22) the kind of collection that makes the young generation small again. */
 const shrinks = Number(process.versions.v8.split('.', 1)[0]) >= 12
@@ -57,4 +61,19 @@ function collectGarbage(): void {
   if (globalThis.gc === undefined) setFlagsFromString('--no-expose-gc')
   if (shrinks) gc?.({ type: 'major', flavor: 'last-resort' })
   else gc?.()
+}
+
+/** Between fetching layers and making images of them, which each take much. */
+export function freeAfterLayers(event: { readonly type: string; readonly fetched?: boolean }): void {
+  if (event.type === 'layers' && event.fetched === true) returnUnusedMemory()
+}
+
+/** Gives back memory during work that is long where it is large, and lets timers have their turn. */
+export async function withFreedMemory<T>(work: () => Promise<T>): Promise<T> {
+  const timer = setInterval(returnGrownMemory, interval).unref()
+  try {
+    return await work()
+  } finally {
+    clearInterval(timer)
+  }
 }
