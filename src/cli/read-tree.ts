@@ -3,13 +3,13 @@
  *
  * @packageDocumentation
  */
-import { statSync } from 'node:fs'
+import { type Stats, statSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { readImage } from '../erofs/index.ts'
 import { ComposefsError, type ErrorCode } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
-import { imageTree, type OpenedConfig, openConfig, openImage, resolveConfig, verifyLayers } from '../oci/image.ts'
+import { isErrno, systemError } from '../native/errno.ts'
 import { DigestStore } from '../repository/digest-store.ts'
 import type { Repository } from '../repository/repository.ts'
 import { directoryTree } from '../sources/tree.ts'
@@ -17,6 +17,7 @@ import type { FileSystem } from '../tree/filesystem.ts'
 import { globals, hashWithoutRepository, withRepository } from './context.ts'
 import { interruption } from './interrupt.ts'
 import { type TreeFlags, treeOptionsOf } from './options.ts'
+import { readStoredTree, storedImage } from './stored-tree.ts'
 import { readTreeInput } from './tree-input.ts'
 
 /** What a name on the command line stands for. */
@@ -27,8 +28,7 @@ export interface NamedTree {
   readonly image?: { readonly bytes: Buffer; readonly version: ErofsVersion }
 }
 
-export const treeArgument: string =
-  'an image or dumpfile (- for stdin), or of the repository the id or name of an image, or the tag or @digest of an OCI image'
+export const treeArgument: string = `an image or dumpfile (- for stdin), or of the repository: ${storedImage}`
 
 /**
  * The tree behind a name. What exists as a path comes first, and what it is decides how it is read.
@@ -49,20 +49,39 @@ export async function readTree(
     const store = new DigestStore(algorithm ?? hashWithoutRepository(globals(command)))
     return { name, fileSystem: await directoryTree(name, store, { ...treeOptionsOf(flags), signal: interruption }) }
   }
-  if (statSync(name, { throwIfNoEntry: false }) !== undefined) return treeOfInput(name)
-  const fromRepository = withRepository(command, async (repository) => {
-    const image = imageOf(repository, name)
-    if (image !== undefined) return treeOfImage(name, image)
-    const config = await configOf(repository, name)
-    return { name, fileSystem: await imageTree(repository, config, { ...treeOptionsOf(flags), signal: interruption }) }
-  })
-  return fromRepository.catch((error: unknown) => {
+  if (statOf(name) !== undefined) return treeOfInput(name)
+  return fromRepository(name, command, async (repository) => ({
+    name,
+    ...(await readStoredTree(repository, name, flags, { first: 'erofs' })),
+  }))
+}
+
+/** What `read` finds in the repository, for a name that is no file. An error says both. */
+export async function fromRepository<T>(
+  name: string,
+  command: Command,
+  read: (repository: Repository) => Promise<T>,
+): Promise<T> {
+  try {
+    return await withRepository(command, read)
+  } catch (error) {
     throw error instanceof ComposefsError && notHere.has(error.code) ? nothing(name, error) : error
-  })
+  }
+}
+
+/** What is at a path, undefined for nothing: the name may be that of an image in the repository. */
+export function statOf(name: string): Stats | undefined {
+  try {
+    return statSync(name, { throwIfNoEntry: false })
+  } catch (error) {
+    // No file can be called that.
+    if (isErrno(error, 'ENAMETOOLONG')) return undefined
+    throw systemError(error, 'read', 'cannot look at the file', name)
+  }
 }
 
 /** Whether a name is that of a directory on disk. */
-export const isDirectory = (name: string): boolean => statSync(name, { throwIfNoEntry: false })?.isDirectory() === true
+export const isDirectory = (name: string): boolean => statOf(name)?.isDirectory() === true
 
 async function treeOfInput(name: string): Promise<NamedTree> {
   const input = await readTreeInput(name)
@@ -74,37 +93,13 @@ function treeOfImage(name: string, bytes: Buffer): NamedTree {
   return { name, fileSystem, image: { bytes, version } }
 }
 
-function imageOf(repository: Repository, name: string): Buffer | undefined {
-  if (name.startsWith('@')) return undefined
-  try {
-    return repository.readObject(repository.resolveImage(name))
-  } catch (error) {
-    // The name may still be a tag.
-    if (!(error instanceof ComposefsError) || (error.code !== 'ERR_NOT_FOUND' && error.code !== 'ERR_OCI_NAME'))
-      throw error
-    return undefined
-  }
-}
-
-/** By tag, or by the digest of a manifest or a config. */
-async function configOf(repository: Repository, name: string): Promise<OpenedConfig> {
-  if (!name.startsWith('@')) return resolveConfig(repository, name)
-  try {
-    const { config } = openImage(repository, name)
-    if (config !== undefined) return await verifyLayers(repository, config)
-  } catch (error) {
-    if (!(error instanceof ComposefsError) || error.code !== 'ERR_OCI_NOT_FOUND') throw error
-  }
-  return openConfig(repository, name.slice(1))
-}
-
 const notHere: ReadonlySet<ErrorCode> = new Set(['ERR_OCI_NOT_FOUND', 'ERR_REPOSITORY_MISSING'])
 
-function nothing(name: string, cause: ComposefsError): ComposefsError {
+function nothing(path: string, cause: ComposefsError): ComposefsError {
   const where = cause.code === 'ERR_REPOSITORY_MISSING' ? `no repository in ${cause.path}` : 'not in the repository'
   return new ComposefsError('ERR_NOT_FOUND', `there is no such file, and no such image (${where})`, {
-    path: name,
-    hint: 'name a file, or a repository with --repo; see also: composefs images, composefs oci images',
+    path,
+    ...(cause.hint !== undefined && { hint: cause.hint }),
     cause,
   })
 }

@@ -7,7 +7,7 @@ import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { decodeTag } from '../repository/names.ts'
 import type { Repository } from '../repository/repository.ts'
-import { checkDigest, configStream, manifestPrefix, manifestStream, tagRef } from './names.ts'
+import { checkDigest, configStream, layerStream, manifestPrefix, manifestStream, tagRef } from './names.ts'
 
 /** What was found: the manifest or config of an OCI image, or an EROFS image. */
 export type FoundImage =
@@ -42,6 +42,20 @@ export function findImage(repository: Repository, name: string, first: 'oci' | '
     if (found !== undefined) return found
   }
   throw notFound(repository, name)
+}
+
+/**
+ * Finds a layer by its diffID (of an artifact, the digest of a blob): with or without `@`, `oci-layer-` or its hash in
+ * front, or by its beginning. Answers the digest, undefined if there is none.
+ *
+ * @throws {@link ComposefsError} `ERR_ARGUMENT` where several are meant
+ */
+export function findLayerDigest(repository: Repository, name: string): string | undefined {
+  const [, hex] = /^@?(?:oci-layer-)?(?:sha256:)?([0-9a-f]{4,64})$/.exec(name) ?? []
+  if (hex === undefined) return undefined
+  const found = digestsOf(repository, 'layer', `sha256:${hex}`)
+  if (found.length > 1) throw ambiguous(name, found)
+  return found[0]
 }
 
 /** All tags of a repository, by name. */
@@ -100,14 +114,13 @@ function byDigest(repository: Repository, name: string): FoundImage | undefined 
   }
   if (found.length < 2) return found[0]
   const all = found.map((one) => (one.kind === 'erofs' ? `image ${one.id.hex}` : `${one.kind} ${one.digest}`))
-  throw new ComposefsError('ERR_ARGUMENT', 'several digests begin like this', {
-    path: name,
-    hint: `give more digits: ${listing(all)}`,
-  })
+  throw ambiguous(name, all)
 }
 
-function digestsOf(repository: Repository, kind: 'manifest' | 'config', start: string): string[] {
-  const stream = kind === 'manifest' ? manifestStream : configStream
+const streamNames = { manifest: manifestStream, config: configStream, layer: layerStream } as const
+
+function digestsOf(repository: Repository, kind: keyof typeof streamNames, start: string): string[] {
+  const stream = streamNames[kind]
   if (start.length > 'sha256:'.length + 64) return []
   if (start.length === 'sha256:'.length + 64) return repository.hasStream(stream(start)) === undefined ? [] : [start]
   const prefix = stream(start)
@@ -123,6 +136,14 @@ function idsOf(repository: Repository, start: string): readonly ObjectId[] {
   return id === undefined ? [] : [id]
 }
 
+function ambiguous(path: string, all: readonly string[]): ComposefsError {
+  const more = all.length > maxSuggestions ? ` and ${all.length - maxSuggestions} more` : ''
+  return new ComposefsError('ERR_ARGUMENT', 'several digests begin like this', {
+    path,
+    hint: `give more digits: ${all.slice(0, maxSuggestions).join(', ')}${more}`,
+  })
+}
+
 function notFound(repository: Repository, name: string): ComposefsError {
   const images = repository.listImages().map(({ name }) => name)
   const near = closest(name, [...new Set([...listTags(repository), ...images])])
@@ -135,14 +156,14 @@ function notFound(repository: Repository, name: string): ComposefsError {
 /** Of these names those that one may have meant by another, the nearest first. */
 export function closest(name: string, names: readonly string[]): string[] {
   const wanted = bare(name)
-  const limit = Math.max(1, Math.floor(wanted.length / 3))
-  const distances = names.map((known) => {
-    const other = bare(known)
-    const part = wanted.length > 1 && other.length > 1 && (other.includes(wanted) || wanted.includes(other))
-    return { known, distance: part ? Math.min(limit, distance(wanted, other)) : distance(wanted, other) }
+  const near = names.flatMap((known) => {
+    const distance = Math.min(...formsOf(bare(known)).map((form) => distanceOf(wanted, form)))
+    return distance === Number.POSITIVE_INFINITY ? [] : { known, distance }
   })
-  const near = distances.filter((one) => one.distance <= limit).sort((a, b) => a.distance - b.distance)
-  return near.slice(0, maxSuggestions).map(({ known }) => known)
+  return near
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, maxSuggestions)
+    .map(({ known }) => known)
 }
 
 /** Without the transport and the tag that is meant where none is given, and no longer than names can be. */
@@ -153,8 +174,23 @@ const bare = (name: string): string =>
     .toLowerCase()
     .slice(0, 255)
 
+/** What people may call an image for short: `quay.io/os/fedora:42`, `fedora:42`, `fedora`. */
+function formsOf(name: string): string[] {
+  const last = name.slice(name.lastIndexOf('/') + 1)
+  return [name, last, last.replace(/:.*$/, '')].filter((form) => form !== '')
+}
+
+/** Infinite for words that have little to do with each other. */
+function distanceOf(wanted: string, form: string): number {
+  const limit = wanted.length === 1 ? 0 : Math.max(1, Math.floor(wanted.length / 3))
+  const changes = editDistance(wanted, form)
+  if (changes <= limit) return changes
+  const part = Math.min(wanted.length, form.length) > 1 && (form.includes(wanted) || wanted.includes(form))
+  return part ? limit : Number.POSITIVE_INFINITY
+}
+
 /** How many letters must be put in, taken out, changed, or swapped with their neighbour. */
-function distance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let before: number[] = []
   let last = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
@@ -170,8 +206,3 @@ function distance(a: string, b: string): number {
   }
   return last[b.length]!
 }
-
-const listing = (all: readonly string[]): string =>
-  all.length <= maxSuggestions
-    ? all.join(', ')
-    : `${all.slice(0, maxSuggestions).join(', ')} and ${all.length - maxSuggestions} more`

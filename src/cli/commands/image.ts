@@ -1,24 +1,26 @@
-import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import { fromLatin1 } from '../../bytes.ts'
-import { imageObjects, readImage } from '../../erofs/index.ts'
+import { imageObjects } from '../../erofs/index.ts'
+import { makeImage } from '../../erofs/writer.ts'
+import { ComposefsError } from '../../errors.ts'
 import type { ObjectId } from '../../fsverity/object-id.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { isBelow, listing } from '../describe-paths.ts'
+import { interruption } from '../interrupt.ts'
 import { several } from '../options.ts'
 import { print, printJson } from '../output.ts'
+import { fromRepository, isDirectory, readTree, statOf, treeArgument } from '../read-tree.ts'
+import { readStoredImage } from '../stored-tree.ts'
 import { filterTopLevel, topLevelFilter } from '../top-level.ts'
-import { readImageInput } from '../tree-input.ts'
-
-const imageArgument = 'an image file, - for stdin, or the id or name of an image of the repository'
+import { readTreeInput } from '../tree-input.ts'
 
 /** Commands on one image, in a file or in the repository. */
 export function addImageCommands(program: Command): void {
   program
     .command('ls')
     .description('list the paths of an image')
-    .argument('<image>', imageArgument)
+    .argument('<image>', treeArgument)
     .option('--filter <name>', 'only this entry of the root directory; may be given again', several)
     .addHelpText('after', '\nExample:\n  composefs ls image.cfs')
     .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
@@ -29,7 +31,7 @@ export function addImageCommands(program: Command): void {
   program
     .command('dump')
     .description('write the dumpfile of an image')
-    .argument('<image>', imageArgument)
+    .argument('<image>', treeArgument)
     .option('--filter <name>', 'only this entry of the root directory; may be given again', several)
     .addHelpText('after', '\nExample:\n  composefs dump image.cfs > image.dump')
     .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
@@ -39,7 +41,7 @@ export function addImageCommands(program: Command): void {
   program
     .command('objects')
     .description('list the objects that an image needs')
-    .argument('<image>', imageArgument)
+    .argument('<image>', treeArgument)
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExample:\n  composefs objects image.cfs')
     .action(async (name: string, flags: { json?: true }, command: Command) => {
@@ -49,7 +51,7 @@ export function addImageCommands(program: Command): void {
   program
     .command('missing-objects')
     .description('list the objects that an image needs and the store does not have')
-    .argument('<image>', imageArgument)
+    .argument('<image>', treeArgument)
     .option('--basedir <dir>', 'an object store; default: that of the repository')
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExample:\n  composefs missing-objects --basedir ./repo/objects image.cfs')
@@ -72,13 +74,26 @@ function printObjects(ids: readonly ObjectId[], flags: { readonly json?: true })
 
 async function filteredTree(name: string, { filter = [] }: { readonly filter?: string[] }, command: Command) {
   const keeps = topLevelFilter(filter)
-  const { fileSystem } = readImage(await imageBytes(name, command))
+  refuseDirectory(name)
+  const { fileSystem } = await readTree(name, command, {})
   filterTopLevel(fileSystem, keeps)
   return fileSystem
 }
 
-/** A file comes first; what is none is looked up in the repository. */
+/** A file comes first; what is none is looked up in the repository. Of a dumpfile it is the image that it describes. */
 async function imageBytes(name: string, command: Command): Promise<Buffer> {
-  if (name === '-' || existsSync(name)) return readImageInput(name)
-  return withRepository(command, async (repository) => repository.readObject(repository.resolveImage(name)))
+  refuseDirectory(name)
+  if (name !== '-' && statOf(name) === undefined) {
+    return fromRepository(name, command, (repository) => readStoredImage(repository, name))
+  }
+  const input = await readTreeInput(name)
+  return 'image' in input ? input.image : makeImage(input.fileSystem, { signal: interruption })
+}
+
+function refuseDirectory(name: string): void {
+  if (!isDirectory(name)) return
+  throw new ComposefsError('ERR_ARGUMENT', 'this is a directory, not an image', {
+    path: name,
+    hint: 'make one of it with mkfs or create-image, or see its files with create-dumpfile',
+  })
 }

@@ -6,13 +6,14 @@ import { opening, withRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
 import { freeAfterLayers } from '../memory.ts'
 import { printLine } from '../output.ts'
+import { storedImage } from '../stored-tree.ts'
 
 /** `composefs oci copy`: an image from one repository to another. */
 export function addOciCopyCommand(oci: Command): void {
   oci
     .command('copy')
     .description('copy an image from another repository, whatever its hash')
-    .argument('<image>', 'a tag there, or @ and the digest of a manifest')
+    .argument('<image>', `there: ${storedImage}`)
     .requiredOption('--from <repository>', 'the repository that has it')
     .option('--name <name>', 'tag of the image here; default: none')
     .addHelpText(

@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { ComposefsError } from '../../errors.ts'
 import type { ObjectId } from '../../fsverity/object-id.ts'
 import { believableStream, catStream } from '../../oci/cat.ts'
+import { findLayerDigest } from '../../oci/find.ts'
+import { type OpenedImage, openImage } from '../../oci/image.ts'
 import { importLayer } from '../../oci/layer.ts'
 import { checkDigest, layerStream } from '../../oci/names.ts'
 import type { Repository } from '../../repository/repository.ts'
@@ -19,18 +21,19 @@ export function addOciLayerCommands(oci: Command): void {
   oci
     .command('layer')
     .description('write the tar of a layer, bit for bit')
-    .argument('<diffid>', 'sha256:… of the tar')
+    .argument('<diffid>', 'sha256:… of the tar, or how it begins; or an image that has one layer')
     .option('--dumpfile', 'its entries as dumpfile lines instead')
     .option('--json', 'facts about it instead')
     .addHelpText('after', '\nExample:\n  composefs oci layer sha256:5f70… | tar -tv')
-    .action((diffId: string, flags: { dumpfile?: true; json?: true }, command: Command) =>
+    .action((name: string, flags: { dumpfile?: true; json?: true }, command: Command) =>
       withRepository(command, async (repository) => {
         if (flags.dumpfile && flags.json) {
           throw new ComposefsError('ERR_ARGUMENT', '--dumpfile and --json exclude each other')
         }
         const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
+        const diffId = layerOf(repository, name)
         // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
-        const id = await believableStream(repository, layerStream(checkDigest(diffId)), wanted)
+        const id = await believableStream(repository, layerStream(diffId), wanted)
         if (flags.json) return printJson(layerFacts(repository, diffId, id))
         if (flags.dumpfile) return print(layerDumpfile(repository.readObject(id), wanted))
         return pipeToStdout(catStream(repository, id, wanted), 'a layer')
@@ -58,6 +61,29 @@ export function addOciLayerCommands(oci: Command): void {
         await printLine(layer.id.toString())
       })
     })
+}
+
+/** The diffID of a layer that is called by it, by its beginning, or by the image whose only layer it is. */
+function layerOf(repository: Repository, name: string): string {
+  const digest = findLayerDigest(repository, name)
+  if (digest !== undefined) return digest
+  const { config, manifest } = openImageOfLayer(repository, name)
+  const diffIds = config?.config.diffIds ?? manifest.layers.map(({ digest }) => digest)
+  if (diffIds.length === 1) return diffIds[0]!
+  throw new ComposefsError('ERR_ARGUMENT', `this image has ${diffIds.length} layers`, {
+    path: name,
+    hint: `name one of them: ${diffIds.join(', ')}`,
+  })
+}
+
+function openImageOfLayer(repository: Repository, name: string): OpenedImage {
+  try {
+    return openImage(repository, name)
+  } catch (error) {
+    if (!(error instanceof ComposefsError) || error.code !== 'ERR_OCI_NOT_FOUND') throw error
+    const hint = 'see the diff_ids that composefs oci inspect IMAGE --config shows'
+    throw new ComposefsError('ERR_NOT_FOUND', 'the repository has no such layer', { path: checkDigest(name), hint })
+  }
 }
 
 function layerDumpfile(stream: Buffer, wanted: Parameters<typeof readSplitstreamEntries>[1]): Buffer {

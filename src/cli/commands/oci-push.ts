@@ -7,6 +7,7 @@ import { several } from '../options.ts'
 import { assertNoTerminal, note, printJson, printLine } from '../output.ts'
 import { makePullReport } from '../pull-report.ts'
 import { addRegistryOptions, type RegistryFlags, registryOptionsOf } from '../registry-options.ts'
+import { storedImage } from '../stored-tree.ts'
 
 interface PushFlags extends RegistryFlags {
   readonly compression?: PushCompression
@@ -19,7 +20,7 @@ export function addOciPushCommand(oci: Command): void {
   const command = oci
     .command('push')
     .description('push an image, its layers bit for bit, to a registry, a layout or an archive')
-    .argument('<image>', 'a tag, or @ and the digest of a manifest')
+    .argument('<image>', storedImage)
     .argument('<destination>', 'docker://REF, oci:DIR[:TAG], or oci-archive:FILE[:TAG], with - for stdout')
   addRegistryOptions(command)
     .addOption(

@@ -1,30 +1,24 @@
-import { Argument, type Command } from 'commander'
+import type { Command } from 'commander'
 import { makeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import { fsverityDigest } from '../../fsverity/merkle.ts'
 import { ObjectId } from '../../fsverity/object-id.ts'
-import {
-  imageTree,
-  linkedImage,
-  listImages,
-  listReferrers,
-  openImage,
-  resolveConfig,
-  tagImage,
-  untagImage,
-} from '../../oci/image.ts'
-import { bootRef } from '../../oci/names.ts'
+import { findImage } from '../../oci/find.ts'
+import { linkedImage, listImages, listReferrers, openFound, openImage, tagImage, untagImage } from '../../oci/image.ts'
+import { bootRef, manifestStream } from '../../oci/names.ts'
+import { decodeTag } from '../../repository/names.ts'
+import type { Repository } from '../../repository/repository.ts'
 import { dumpfileText } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { interruption } from '../interrupt.ts'
-import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
+import { type TreeFlags, treeOptions } from '../options.ts'
 import { note, print, printJson, printLine, table } from '../output.ts'
+import { readStoredTree, storedImage } from '../stored-tree.ts'
 import { addOciCopyCommand } from './oci-copy.ts'
 import { addOciLayerCommands } from './oci-layer.ts'
 import { addOciPullCommand } from './oci-pull.ts'
 import { addOciPushCommand } from './oci-push.ts'
 
-const imageArgument = 'a tag, or @ and the digest of a config'
 const verityArgument = 'the fs-verity digest that the stream of the config must have'
 const verityOf = (text: string | undefined) => (text === undefined ? undefined : ObjectId.parse(text))
 
@@ -78,7 +72,7 @@ function addImageCommands(oci: Command): void {
   oci
     .command('inspect')
     .description('print manifest, config, referrers and image ids of an image as JSON')
-    .argument('<image>', 'a tag, or @ and the digest of a manifest')
+    .argument('<image>', storedImage)
     .option('--manifest', 'only the manifest, its exact bytes')
     .option('--config', 'only the config, its exact bytes')
     .addHelpText('after', '\nExample:\n  composefs oci inspect fedora')
@@ -105,7 +99,7 @@ function addImageCommands(oci: Command): void {
   oci
     .command('dump')
     .description('write the dumpfile of an image: its layers merged')
-    .argument('<image>', imageArgument)
+    .argument('<image>', storedImage)
     .argument('[verity]', verityArgument)
     .addOption(treeOptions.bootable())
     .addOption(treeOptions.xattrs())
@@ -114,15 +108,15 @@ function addImageCommands(oci: Command): void {
     .addHelpText('after', '\nExample:\n  composefs oci dump fedora | composefs mkfs --from-file - image.cfs')
     .action((name: string, verity: string | undefined, flags: TreeFlags, command: Command) =>
       withRepository(command, async (repository) => {
-        const config = await resolveConfig(repository, name, verityOf(verity))
-        await print(dumpfileText(await imageTree(repository, config, treeOptionsOf(flags))))
+        const { fileSystem } = await readStoredTree(repository, name, flags, { verity: verityOf(verity) })
+        await print(dumpfileText(fileSystem))
       }),
     )
 
   oci
     .command('compute-id')
     .description('print the image id of an image, computed from its layers')
-    .argument('<image>', imageArgument)
+    .argument('<image>', storedImage)
     .argument('[verity]', verityArgument)
     .addOption(treeOptions.bootable())
     .addOption(treeOptions.xattrs())
@@ -131,35 +125,56 @@ function addImageCommands(oci: Command): void {
     .addHelpText('after', '\nExample:\n  composefs oci compute-id fedora')
     .action((name: string, verity: string | undefined, flags: TreeFlags, command: Command) =>
       withRepository(command, async (repository) => {
-        const config = await resolveConfig(repository, name, verityOf(verity))
-        const tree = await imageTree(repository, config, treeOptionsOf(flags))
-        const image = await makeImage(tree, { version: repository.formats.default, signal: interruption })
+        const { fileSystem } = await readStoredTree(repository, name, flags, { verity: verityOf(verity) })
+        const image = await makeImage(fileSystem, { version: repository.formats.default, signal: interruption })
         await printLine(fsverityDigest(repository.algorithm, image).hex)
       }),
     )
 
   oci
     .command('tag')
-    .description('give a manifest of the repository a name')
-    .addArgument(new Argument('<digest>', 'sha256:… of the manifest'))
-    .argument('<name>')
-    .addHelpText('after', '\nExample:\n  composefs oci tag sha256:1f3a… fedora:latest')
-    .action((digest: string, name: string, _flags, command: Command) =>
+    .description('give an image of the repository another tag')
+    .argument('<image>', storedImage)
+    .argument('<name>', 'the new tag')
+    .addHelpText(
+      'after',
+      '\nExample:\n  composefs oci tag quay.io/fedora/fedora:42 fedora\n  composefs oci tag 1f3a5b0c fedora',
+    )
+    .action((image: string, name: string, _flags, command: Command) =>
       withRepository(command, async (repository) => {
-        await tagImage(repository, digest, name)
-        await printLine(`Tagged ${digest} as ${name}`)
+        const { manifestDigest } = openImage(repository, image)
+        await tagImage(repository, manifestDigest, name)
+        await printLine(`Tagged ${manifestDigest} as ${name}`)
       }),
     )
 
   oci
     .command('untag')
-    .description('take a name away')
-    .argument('<name>')
+    .description('take a tag away; the image stays until garbage collection')
+    .argument('<image>', `the tag, or an image that has one tag: ${storedImage}`)
     .addHelpText('after', '\nExample:\n  composefs oci untag fedora:latest')
     .action((name: string, _flags, command: Command) =>
       withRepository(command, async (repository) => {
-        untagImage(repository, name)
-        await printLine(`Removed tag ${name}`)
+        const tag = tagOf(repository, name)
+        untagImage(repository, tag)
+        await printLine(`Removed tag ${tag}`)
       }),
     )
+}
+
+/** The tag itself, or the only one that the image has. */
+function tagOf(repository: Repository, name: string): string {
+  const refs = repository.listRefs('streams', 'oci').map(({ name, target }) => ({ tag: decodeTag(name), target }))
+  if (refs.some(({ tag }) => tag === name)) return name
+  const found = findImage(repository, name)
+  const image = openFound(repository, found)
+  const tags = refs.filter(({ target }) => image !== undefined && target === manifestStream(image.manifestDigest))
+  const [first] = tags
+  if (first !== undefined && tags.length === 1) return first.tag
+  const hint =
+    first === undefined ? 'see: composefs oci images' : `name one of ${tags.map(({ tag }) => tag).join(', ')}`
+  throw new ComposefsError('ERR_ARGUMENT', `this image has ${tags.length === 0 ? 'no tag' : `${tags.length} tags`}`, {
+    path: name,
+    hint,
+  })
 }

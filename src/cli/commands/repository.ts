@@ -1,23 +1,26 @@
+import { Readable } from 'node:stream'
 import type { Command } from 'commander'
-import { imageObjects, readImage } from '../../erofs/index.ts'
+import { imageObjects } from '../../erofs/index.ts'
+import { ComposefsError } from '../../errors.ts'
 import { believableStream, catStream } from '../../oci/cat.ts'
+import { findImage, findLayerDigest } from '../../oci/find.ts'
+import { configStream, layerStream, manifestStream } from '../../oci/names.ts'
+import type { Repository } from '../../repository/repository.ts'
 import { globals, withRepository } from '../context.ts'
 import { describePaths } from '../describe-paths.ts'
 import { measureFile } from '../measure.ts'
 import { pipeToStdout, print, printJson, printLine, table } from '../output.ts'
+import { readStoredImage, readStoredTree, storedImage } from '../stored-tree.ts'
 
 /** Commands on what is in a repository. */
 export function addRepositoryCommands(program: Command): void {
   program
     .command('cat')
     .description('write the contents of a stream, bit for bit as they were imported')
-    .argument('<name>', 'the id of a stream (oci-layer-sha256:…) or a ref (refs/NAME)')
+    .argument('<name>', 'a stream (oci-layer-sha256:…), a ref (refs/NAME), a digest or how it begins, or an image')
     .addHelpText('after', '\nExample:\n  composefs cat oci-layer-sha256:5f70… | sha256sum')
     .action((name: string, _flags, command: Command) =>
-      withRepository(command, async (repository) =>
-        // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
-        pipeToStdout(catStream(repository, await believableStream(repository, name)), 'a stream'),
-      ),
+      withRepository(command, async (repository) => pipeToStdout(await contentsOf(repository, name), 'a stream')),
     )
 
   program
@@ -45,13 +48,12 @@ export function addRepositoryCommands(program: Command): void {
   program
     .command('image-objects')
     .description('list the objects that an image of the repository needs')
-    .argument('<image>', 'its id, or its name')
+    .argument('<image>', storedImage)
     .addHelpText('after', '\nExample:\n  composefs image-objects refs/mine')
     .action((name: string, _flags, command: Command) =>
       withRepository(command, async (repository) => {
-        const image = repository.readObject(repository.resolveImage(name))
         await print(
-          imageObjects(image)
+          imageObjects(await readStoredImage(repository, name))
             .map((id) => `${id}\n`)
             .join(''),
         )
@@ -61,13 +63,13 @@ export function addRepositoryCommands(program: Command): void {
   program
     .command('dump-files')
     .description('describe paths of an image of the repository as dumpfile lines')
-    .argument('<image>', 'its id, or its name')
+    .argument('<image>', storedImage)
     .argument('[paths...]', 'absolute paths; a directory comes with all below it')
     .option('--backing-path-only', 'print only where the contents are: PATH XX/REST, or PATH inline')
     .addHelpText('after', '\nExample:\n  composefs dump-files refs/mine /etc/passwd')
     .action((name: string, paths: string[], flags: { backingPathOnly?: true }, command: Command) =>
       withRepository(command, async (repository) => {
-        const { fileSystem } = readImage(repository.readObject(repository.resolveImage(name)))
+        const { fileSystem } = await readStoredTree(repository, name, {}, { first: 'erofs' })
         await print(Buffer.from(describePaths(fileSystem, paths, flags.backingPathOnly === true), 'latin1'))
       }),
     )
@@ -82,3 +84,27 @@ export function addRepositoryCommands(program: Command): void {
       for (const file of files) await printLine((await measureFile(file, algorithm)).hex)
     })
 }
+
+/** What a name leads to: a stream by its own name first, then the layer, the document or the image of that name. */
+async function contentsOf(repository: Repository, name: string): Promise<Readable> {
+  const contentId = streamOf(repository, name)
+  // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
+  if (contentId !== undefined) return catStream(repository, await believableStream(repository, contentId))
+  const found = findImage(repository, name)
+  if (found.kind === 'erofs') return Readable.from([repository.readObject(found.id)])
+  const stream = found.kind === 'manifest' ? manifestStream : configStream
+  return catStream(repository, await believableStream(repository, stream(found.digest)))
+}
+
+function streamOf(repository: Repository, name: string): string | undefined {
+  try {
+    return repository.resolveStream(name).contentId
+  } catch (error) {
+    if (!(error instanceof ComposefsError) || !noStream.has(error.code)) throw error
+    const digest = findLayerDigest(repository, name)
+    return digest && layerStream(digest)
+  }
+}
+
+/** What is no stream may be something else. */
+const noStream: ReadonlySet<string> = new Set(['ERR_NOT_FOUND', 'ERR_OCI_NAME', 'ERR_ARGUMENT'])

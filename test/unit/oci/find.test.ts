@@ -116,8 +116,9 @@ test('what is not there is told what is close', async () => {
 
 test.each([
   ['fedroa', ['fedora', 'ubuntu'], ['fedora']],
-  ['a', ['b', 'c/d'], ['b']],
+  ['a', ['b', 'c/d'], []],
   ['', ['fedora'], []],
+  ['oen', ['quay.io/os/one:1', 'two'], ['quay.io/os/one:1']],
   ['fedora:41', ['fedora:42', 'fedora:40', 'fedora', 'alpine'], ['fedora:42', 'fedora:40', 'fedora']],
   ['x'.repeat(10_000), ['y'.repeat(10_000)], []],
 ])('close to %.20s', (name, names, near) => {

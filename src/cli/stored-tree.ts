@@ -1,0 +1,60 @@
+/**
+ * Images of a repository, by whatever they are called on a command line.
+ *
+ * @packageDocumentation
+ */
+import type { ErofsVersion } from '../erofs/format.ts'
+import { readImage } from '../erofs/index.ts'
+import { makeImage } from '../erofs/writer.ts'
+import type { ObjectId } from '../fsverity/object-id.ts'
+import { findImage } from '../oci/find.ts'
+import { imageTree, openFound, resolveConfig } from '../oci/image.ts'
+import type { Repository } from '../repository/repository.ts'
+import type { FileSystem } from '../tree/filesystem.ts'
+import { interruption } from './interrupt.ts'
+import { type TreeFlags, treeOptionsOf } from './options.ts'
+
+/** How help texts describe the names of images of the repository. */
+export const storedImage = 'a tag, a name, refs/NAME, an id, a digest (also with @), or how one of these two begins'
+
+/** The tree of an image, and the image itself where there are no layers to make it of. */
+export interface StoredTree {
+  readonly fileSystem: FileSystem
+  readonly image?: { readonly bytes: Buffer; readonly version: ErofsVersion }
+}
+
+/** Of which images the names come first, and what is known of an OCI image. */
+export interface StoredTreeOptions {
+  readonly first?: 'oci' | 'erofs'
+  /** Of the splitstream of its config, see `resolveConfig`. */
+  readonly verity?: ObjectId | undefined
+}
+
+/**
+ * The tree of an image: of an OCI image that of its layers, which are verified; of another the image itself.
+ *
+ * @param flags how layers become a tree
+ * @throws {@link ComposefsError} what `findImage`, `resolveConfig` and reading an image throw; `ERR_OCI_MEDIA_TYPE`
+ */
+export async function readStoredTree(
+  repository: Repository,
+  name: string,
+  flags: TreeFlags = {},
+  { first = 'oci', verity }: StoredTreeOptions = {},
+): Promise<StoredTree> {
+  const found = findImage(repository, name, first)
+  if (found.kind === 'erofs' && (first === 'erofs' || openFound(repository, found) === undefined)) {
+    const bytes = repository.readObject(found.id)
+    const { version, fileSystem } = readImage(bytes)
+    return { fileSystem, image: { bytes, version } }
+  }
+  const exact = found.kind === 'erofs' ? found.id.hex : `@${found.digest}`
+  const config = await resolveConfig(repository, exact, verity)
+  return { fileSystem: await imageTree(repository, config, { ...treeOptionsOf(flags), signal: interruption }) }
+}
+
+/** An image as its bytes; that of layers is made as the repository would. Throws as {@link readStoredTree} does. */
+export async function readStoredImage(repository: Repository, name: string): Promise<Buffer> {
+  const { fileSystem, image } = await readStoredTree(repository, name, {}, { first: 'erofs' })
+  return image?.bytes ?? makeImage(fileSystem, { version: repository.formats.default, signal: interruption })
+}
