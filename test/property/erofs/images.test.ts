@@ -5,6 +5,7 @@ import { ComposefsError } from '../../../src/errors.ts'
 import { readDumpfile } from '../../../src/streams/dumpfile-reader.ts'
 import type { FileSystem } from '../../../src/tree/index.ts'
 import { randomDumpfile } from '../../support/random-dumpfile.ts'
+import { runs } from '../../support/runs.ts'
 
 const seeds = fc.integer({ min: 0, max: 2 ** 31 })
 const versions = fc.constantFrom<ErofsVersion>(0, 1, 2)
@@ -31,7 +32,7 @@ describe('random trees', () => {
         expect(writeImage(read.fileSystem, { version, raise: false }).equals(image)).toBe(true)
         compared++
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     )
     expect(compared).toBeGreaterThan(200)
   })
@@ -50,7 +51,7 @@ describe('random trees', () => {
         }
         expect(imageObjects(writeImage(fileSystem)).map(({ hex }) => hex)).toEqual([...wanted].sort())
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     )
   })
 })
@@ -93,7 +94,7 @@ describe('damaged images', () => {
         }
         survives(image)
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(1500) },
     )
   })
 
@@ -114,7 +115,7 @@ describe('damaged images', () => {
           survives(cut ? image.subarray(0, Math.floor(from * image.length)) : image)
         },
       ),
-      { numRuns: 1500 },
+      { numRuns: runs(1500) },
     )
   })
 
@@ -126,7 +127,7 @@ describe('damaged images', () => {
         survives(image)
         survives(Buffer.from(bytes))
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 })

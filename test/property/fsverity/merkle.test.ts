@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Algorithm, FsVerityHasher, fsverityDigest } from '../../../src/fsverity/index.ts'
 import { cut } from '../../support/chunks.ts'
+import { runs } from '../../support/runs.ts'
 
 const blockSize = 4096
 const hashes = { sha256, sha512 }
@@ -68,7 +69,7 @@ describe('fs-verity digests', () => {
           expect(hasher.digest().hex).toBe(expected)
         },
       ),
-      { numRuns: 120 },
+      { numRuns: runs(120) },
     )
   })
 

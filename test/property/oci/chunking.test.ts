@@ -10,6 +10,7 @@ import { tree } from '../../support/files.ts'
 import { archive, configOf, dockerMembers, imageOf, ociMembers } from '../../support/image-archive.ts'
 import { Random } from '../../support/random.ts'
 import { randomLayers } from '../../support/random-layers.ts'
+import { runs } from '../../support/runs.ts'
 import { temporaryRepository } from '../../support/temporary-repository.ts'
 
 const suffixes = ['', '+gzip', '+zstd'] as const
@@ -49,7 +50,7 @@ describe('an import', () => {
         const bytes = randomArchive(seed)
         expect(await imported(cut(bytes, sizes))).toEqual(await imported([bytes]))
       }),
-      { numRuns: 40 },
+      { numRuns: runs(20) },
     )
   })
 

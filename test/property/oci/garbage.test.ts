@@ -12,6 +12,7 @@ import { parseSplitstream } from '../../../src/streams/index.ts'
 import { collectGarbage, liveObjects, pullAsCfsctl } from '../../support/cfsctl-model.ts'
 import { type ImageBytes, imageOf, ociArchive } from '../../support/image-archive.ts'
 import { makeMemoryDirectory } from '../../support/memory-directory.ts'
+import { runs } from '../../support/runs.ts'
 import { entry, tar } from '../../support/tar.ts'
 
 const directories = ['usr/', 'boot/', 'sysroot/'].map((name) => entry({ name, type: '5', mode: 0o755 }))
@@ -146,6 +147,6 @@ test('no command of ours leaves a tagged image to the garbage collection of cfsc
         rmSync(path, { recursive: true, force: true })
       }
     }),
-    { numRuns: 40 },
+    { numRuns: runs(40) },
   )
 })

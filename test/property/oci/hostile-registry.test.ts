@@ -1,6 +1,6 @@
 /**
  * Pulls from a registry that misbehaves at random: the right image or the right error, no secret told, nothing broken
- * left behind. COMPOSEFS_SEED chooses other runs than the usual ones.
+ * left behind. COMPOSEFS_SEED chooses other runs than the usual ones, COMPOSEFS_TEST_RUNS more of them.
  */
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
@@ -11,11 +11,12 @@ import { type Fatal, fatal, HostileRegistry } from '../../support/hostile-regist
 import { ociArchive } from '../../support/image-archive.ts'
 import { Random } from '../../support/random.ts'
 import { type RandomImage, randomImage } from '../../support/random-images.ts'
+import { runs } from '../../support/runs.ts'
 import { leftovers, published, temporaryRepository } from '../../support/temporary-repository.ts'
 
 const firstSeed = Number(process.env['COMPOSEFS_SEED'] ?? 0)
-const runs = 200
 const batch = 20
+const batches = runs(3)
 const credentials = { username: 'someone', password: 'correct:horse"battery' }
 const secret = Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')
 const logins: ReadonlySet<string> = new Set(['foreign-realm', 'plain-realm', 'no-token', 'wrong-password'])
@@ -83,7 +84,7 @@ async function run(seed: number): Promise<void> {
   }
 }
 
-const seeds = Array.from({ length: runs / batch }, (_, i) => firstSeed + i * batch)
+const seeds = Array.from({ length: batches }, (_, i) => firstSeed + i * batch)
 
 test.each(seeds)('pulls from a hostile registry, seeds from %i on', async (first) => {
   // Several at once, for most of the time is spent waiting.

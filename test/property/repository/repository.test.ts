@@ -15,6 +15,7 @@ import {
 import { checkRefName } from '../../../src/repository/names.ts'
 import { cut } from '../../support/chunks.ts'
 import { filesBelow } from '../../support/files.ts'
+import { runs } from '../../support/runs.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 
 /** Text with what matters to names in plenty. */
@@ -38,7 +39,7 @@ describe('names', () => {
         expect(['', '.', '..']).not.toContain(name)
         expect(Buffer.from(name).toString()).toBe(name)
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     )
   })
 
@@ -53,7 +54,7 @@ describe('names', () => {
         }
         expect(posix.normalize(posix.join('/refs', name))).toBe(`/refs/${name}`)
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     )
   })
 })
@@ -120,7 +121,7 @@ describe('metadata', () => {
           }
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     )
   })
 })
@@ -165,6 +166,6 @@ test('a store holds exactly what was put into it, in whatever way', async () => 
       expect(objects.stats.newObjects).toBe(ids.length)
       if (operations.length > 0 && ids.length > 0) expect(filesBelow(objects.path)).toHaveLength(ids.length)
     }),
-    { numRuns: 40 },
+    { numRuns: runs(40) },
   )
 })

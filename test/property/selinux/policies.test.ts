@@ -4,6 +4,7 @@ import { fromLatin1 } from '../../../src/bytes.ts'
 import { ComposefsError } from '../../../src/errors.ts'
 import { type ContextRule, FileContexts, readPolicy, relabel, type TypeCode } from '../../../src/selinux/index.ts'
 import { directory, file, hardlink, merge } from '../../support/layer-entries.ts'
+import { runs } from '../../support/runs.ts'
 import { labels, policyItems } from '../../support/selinux.ts'
 
 const types: TypeCode[] = ['d', '-', 'l', 'p', 's', 'b', 'c']
@@ -63,7 +64,7 @@ test('the rule of a path is that which trying all of them finds', () => {
         }
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(1000) },
   )
   expect(found).toBeGreaterThan(1000)
 })
@@ -77,7 +78,7 @@ test('labels do not depend on what was labelled before', () => {
         expect(together.find(fromLatin1(path), '-')).toBe(new FileContexts(rules).find(fromLatin1(path), '-'))
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
 })
 
@@ -129,7 +130,7 @@ test('policy files of any bytes make a policy or an error of ours, and what is l
         expect(Object.keys(labels(tree))).toEqual(names)
       },
     ),
-    { numRuns: 5000 },
+    { numRuns: runs(2000) },
   )
   expect(policies).toBeGreaterThan(100)
 })
@@ -161,6 +162,6 @@ test('a tree that is labelled twice is as after the first time', () => {
         expect(new Set(Object.values(labels(tree)))).toEqual(new Set(['-']))
       },
     ),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
 })

@@ -7,10 +7,11 @@ import { directoryTree, type ScanOptions, scanDirectory } from '../../../src/sou
 import { ContentSplitter, dumpfileText, ObjectWriter, pipeline, readDumpfile } from '../../../src/streams/index.ts'
 import { freshDirectory, isRoot, openDescriptors } from '../../support/disk.ts'
 import { writeRandomDirectory } from '../../support/random-directory.ts'
+import { runs } from '../../support/runs.ts'
 
 const { COMPOSEFS_SEED } = process.env
 const firstSeed = Number(COMPOSEFS_SEED ?? 0)
-const count = 100
+const count = runs(40)
 
 afterEach(() => {
   vi.unstubAllEnvs()

@@ -13,6 +13,7 @@ import {
   zstdBackends,
   zstdFixture,
 } from '../../support/compressed.ts'
+import { runs } from '../../support/runs.ts'
 
 const sizes = fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 8 })
 const content = fc
@@ -33,7 +34,7 @@ test('gzip members one after the other are their contents one after the other, i
         expect(output.equals(Buffer.concat(contents))).toBe(true)
       },
     ),
-    { numRuns: 100 },
+    { numRuns: runs(100) },
   )
 })
 
@@ -70,7 +71,7 @@ describe.each(zstdBackends)('zstd with $name', (backend) => {
         expect(output.equals(plain)).toBe(true)
         expect(decodeZstd(bytes, { backend, maxOutput: plain.length }).equals(plain)).toBe(true)
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 
@@ -103,7 +104,7 @@ describe.each(zstdBackends)('zstd with $name', (backend) => {
             expect(inPieces!.error).toMatchObject({ code: (whole!.error as ComposefsError).code })
           }
         }),
-        { numRuns: 100 },
+        { numRuns: runs(100) },
       )
     },
   )
@@ -120,7 +121,7 @@ test.each(['none', 'gzip', 'zstd', 'any'] as const)(
         if (error !== undefined) expect(error).toBeInstanceOf(ComposefsError)
         else if (name === 'none') expect(output.equals(input)).toBe(true)
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   },
 )

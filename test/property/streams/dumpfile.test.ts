@@ -10,6 +10,7 @@ import { chunkings, cut } from '../../support/chunks.ts'
 import { mutateDumpfile } from '../../support/mutate-dumpfile.ts'
 import { Random } from '../../support/random.ts'
 import { randomDumpfile } from '../../support/random-dumpfile.ts'
+import { runs } from '../../support/runs.ts'
 
 const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array).toString('latin1'))
 const seed = fc.nat()
@@ -69,7 +70,7 @@ describe('random dumpfiles', () => {
       fc.property(seed, (n) => {
         expect(randomDumpfile(n).text.equals(randomDumpfile(n).text)).toBe(true)
       }),
-      { numRuns: 20 },
+      { numRuns: runs(20) },
     )
   })
 
@@ -82,7 +83,7 @@ describe('random dumpfiles', () => {
         expect(snapshot(again)).toEqual(snapshot(fileSystem))
         expect(dumpfileText(again).equals(text)).toBe(true)
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 
@@ -93,7 +94,7 @@ describe('random dumpfiles', () => {
         const expected = records([Buffer.from(text)])
         expect(records(cut(text, sizes))).toEqual(expected)
       }),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     )
     const { text } = randomDumpfile(1)
     const expected = records([Buffer.from(text)])
@@ -119,7 +120,7 @@ describe('bad input', () => {
       fc.property(seed, fc.boolean(), (n, strict) => {
         outcomes.add(attempt(mutateDumpfile(new Random(n), randomDumpfile(n).text), strict))
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     )
     expect(outcomes.size).toBeGreaterThan(5)
   })
@@ -139,7 +140,7 @@ describe('bad input', () => {
       fc.property(fc.array(line, { maxLength: 5 }), (lines) => {
         expect(attempt(Buffer.from(lines.join('\n')))).toMatch(/^ERR_|^taken$/)
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     )
   })
 })

@@ -8,6 +8,7 @@ import { encodeHeader, headerBlock, parseHeader } from '../../../src/streams/tar
 import { seconds } from '../../../src/tree/stat.ts'
 import { type Xattr, Xattrs } from '../../../src/tree/xattrs.ts'
 import { cut } from '../../support/chunks.ts'
+import { runs } from '../../support/runs.ts'
 import { bytesOfRecords, entryMachine, gnuLong, joined, pax, splitMachine } from '../../support/tar.ts'
 
 const bytesUpTo = (maxLength: number, min = 0): fc.Arbitrary<ByteString> =>
@@ -52,7 +53,7 @@ test('a header comes back as it was', () => {
       const buffers = { name: toBuffer(name), prefix: toBuffer(prefix), linkName: toBuffer(linkName) }
       expect(encodeHeader({ ...fields, ...buffers })).toEqual(block)
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
 })
 
@@ -197,7 +198,7 @@ describe('anything is either taken byte for byte or refused, the same way howeve
         }
         checkOutcome(bytes, chunkSizes)
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   })
 
@@ -237,7 +238,7 @@ describe('anything is either taken byte for byte or refused, the same way howeve
     const parts = fc.array(fc.oneof(block, extension, fc.constant(Buffer.alloc(512))), { maxLength: 8 })
     fc.assert(
       fc.property(parts, sizes, (list, chunkSizes) => checkOutcome(Buffer.concat(list), chunkSizes)),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 })

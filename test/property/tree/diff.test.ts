@@ -15,6 +15,7 @@ import {
 } from '../../../src/tree/index.ts'
 import { Random } from '../../support/random.ts'
 import { randomDumpfile } from '../../support/random-dumpfile.ts'
+import { runs } from '../../support/runs.ts'
 
 const seeds = fc.integer({ min: 0, max: 2 ** 31 })
 
@@ -179,7 +180,7 @@ test('a tree does not differ from itself, whatever the order of its entries', ()
       shuffle(new Random(seed), b)
       expect(told(diffTrees(a, b))).toEqual([])
     }),
-    { numRuns: 300 },
+    { numRuns: runs(150) },
   )
 })
 
@@ -204,7 +205,7 @@ test('a change is told, and only that; from the other side it is the same the ot
       const kind = expected[0]!.split(' ').at(-1)!
       kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
     }),
-    { numRuns: 2500, examples: [[76850525]] },
+    { numRuns: runs(800), examples: [[76850525]] },
   )
   const wanted = [
     'mode',

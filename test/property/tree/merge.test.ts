@@ -5,6 +5,7 @@ import { ComposefsError } from '../../../src/errors.ts'
 import { dumpfileText, readDumpfile } from '../../../src/streams/index.ts'
 import { type EntryType, type FileSystem, transformForOci } from '../../../src/tree/index.ts'
 import { directory, file, hardlink, type Item, item, merge, symlink, whiteout } from '../../support/layer-entries.ts'
+import { runs } from '../../support/runs.ts'
 
 const name = fc.constantFrom('a', 'b', 'c', 'usr', 'run')
 const path = fc.array(name, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'))
@@ -60,7 +61,7 @@ describe('merging', () => {
           )
         }
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     )
   })
 
@@ -159,6 +160,6 @@ test('whiteouts hide lower layers only, wherever they stand in their layer', () 
       })
       expect(new Map(found)).toEqual(wanted)
     }),
-    { numRuns: 1000 },
+    { numRuns: runs(500) },
   )
 })

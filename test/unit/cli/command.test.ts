@@ -200,7 +200,8 @@ describe('errors', () => {
     child.stdin.write(archive.subarray(0, 3000))
     let error = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      if (error === '') setTimeout(() => child.kill('SIGINT'), 100)
+      // It says what it reads: the import has begun.
+      if (error === '') child.kill('SIGINT')
       error += text
     })
     const [status] = (await once(child, 'close')) as [number]

@@ -11,6 +11,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { compileInto } from '../../support/compiled.ts'
 import { digestOf } from '../../support/image-archive.ts'
+import { runs } from '../../support/runs.ts'
 import { serve } from '../../support/serve.ts'
 import { header } from '../../support/tar.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
@@ -52,8 +53,8 @@ function digestOfAll(pieces: readonly Buffer[]): string {
 }
 
 test.each([
-  { files: 200, bodySize: 1_200_000 },
-  { files: 7_000, bodySize: 2_000 },
+  { files: runs(100), bodySize: 1_200_000 },
+  { files: runs(3_500), bodySize: 2_000 },
 ])(
   'a pull of $files files of $bodySize bytes in each layer takes little',
   async ({ files, bodySize }) => {

@@ -91,13 +91,12 @@ describe('pullImage', () => {
 
   test('never has more layers on their way than allowed', async () => {
     let most = 0
-    let now = 0
+    const held: (() => void)[] = []
+    // Each answer waits for another request; a third would come while two are held.
     const slowly: Answer = (response, bytes) => {
-      most = Math.max(most, ++now)
-      setTimeout(() => {
-        now--
-        response.end(bytes)
-      }, 20)
+      held.push(() => response.end(bytes))
+      most = Math.max(most, held.length)
+      if (held.length === 2) setTimeout(() => held.splice(0).forEach((answer) => void answer()), 20)
     }
     const server = await registry(image, Object.fromEntries(image.layers.map((bytes) => [digestOf(bytes), slowly])))
     await pullFrom(server, await temporaryRepository(), { parallel: 2 })

@@ -12,10 +12,12 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { fsverityDigest } from '../../../src/fsverity/index.ts'
 import { native } from '../../../src/native/libc.ts'
 import { getXattr } from '../../../src/native/xattr.ts'
+import { ObjectDirectory } from '../../../src/repository/index.ts'
 import { checkoutTree, DirectorySink } from '../../../src/sinks/index.ts'
 import { bytesOf, type Directory, fromLatin1, Leaf, type WalkItem, Xattrs } from '../../../src/tree/index.ts'
 import { ownStat, places, treeWith } from '../../support/checkout-tree.ts'
@@ -192,8 +194,14 @@ describe('contents', () => {
     const reason = new Error('enough')
     await expect(checkoutTree(files, objects, target, { signal: AbortSignal.abort(reason) })).rejects.toThrow()
     const abort = new AbortController()
-    const work = checkoutTree(files, objects, target, { force: true, reflink: false, signal: abort.signal })
-    setTimeout(() => abort.abort(reason), 1)
+    // In the middle of the contents.
+    class Aborting extends ObjectDirectory {
+      override open(...args: Parameters<ObjectDirectory['open']>): Readable {
+        return super.open(...args).once('data', () => abort.abort(reason))
+      }
+    }
+    const aborting = new Aborting(objects.path, objects.algorithm)
+    const work = checkoutTree(files, aborting, target, { force: true, reflink: false, signal: abort.signal })
     await expect(work).rejects.toMatchObject({ name: 'AbortError' })
     expect(tree(target)).toEqual({})
   })

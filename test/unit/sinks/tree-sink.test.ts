@@ -12,7 +12,7 @@ import {
   tee,
 } from '../../../src/streams/index.ts'
 import { LayerMerger } from '../../../src/tree/index.ts'
-import { directory, file, hardlink, type Item, lines, paths, whiteout } from '../../support/layer-entries.ts'
+import { directory, file, hardlink, type Item, lines, paths } from '../../support/layer-entries.ts'
 import { MemoryStore } from '../../support/memory-store.ts'
 import { entry, run, splitMachine, tar } from '../../support/tar.ts'
 
@@ -79,7 +79,7 @@ describe('TreeSink', () => {
 
   test.each<[string, (StoredRecord | DumpRecord)[], string]>([
     ['an entry without its parent', records([file('a/b')]), 'ERR_PARENT_MISSING'],
-    ['a whiteout without its parent', records([whiteout('a/.wh.b')]), 'ERR_PARENT_MISSING'],
+    ['a file without its parent', records([file('a/b')]), 'ERR_PARENT_MISSING'],
     ['an unknown record', [{ kind: 'data' } as never], 'ERR_STREAM_ORDER'],
   ])('%s is refused', async (_, input, code) => {
     const sink = new TreeSink()

@@ -11,10 +11,11 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { ComposefsError } from '../../../src/errors.ts'
 import { DirectoryScan } from '../../../src/sources/scan.ts'
 import { freshDirectory, openDescriptors } from '../../support/disk.ts'
+import { runs } from '../../support/runs.ts'
 import { gather } from '../../support/scan.ts'
 
-const size = 4 * 1024 * 1024
-const scans = 60
+const size = 1024 * 1024
+const scans = runs(20)
 
 /**
  * Renames over files, truncates, refills and overwrites them, swaps directories, replaces files by links and back. What
@@ -108,8 +109,9 @@ test('never a state that nothing was in', { timeout: 120_000 }, async () => {
     await new Promise((resolve) => setTimeout(resolve, 3))
   }
   expect(child.exitCode).toBeNull()
-  expect([...codes.keys()]).toEqual(['ERR_SOURCE_CHANGED'])
-  expect(scanned + codes.get('ERR_SOURCE_CHANGED')!).toBe(scans)
+  // How many of each there are, nobody knows: the other process may have slept, or never.
+  const refused = codes.get('ERR_SOURCE_CHANGED') ?? 0
+  expect(scanned + refused, [...codes.keys()].join()).toBe(scans)
   expect(openDescriptors()).toBe(before)
   console.info(`${scans} scans of a directory in motion: ${scanned} consistent, the others refused`)
 })

@@ -8,6 +8,7 @@ import { OutputBudget } from '../../../src/streams/output-budget.ts'
 import { encodeZstd } from '../../../src/streams/zstd-encoder.ts'
 import { chunkings, cut } from '../../support/chunks.ts'
 import { decompress, mixture, skippable, storedFrame, zstdFixture } from '../../support/compressed.ts'
+import { atRest, until } from '../../support/turns.ts'
 
 const { frame, plain } = zstdFixture('level19-checksum')
 const gzip = gzipSync(plain)
@@ -206,8 +207,8 @@ describe('as a stream', () => {
       },
     })
     source.pipe(decompressor)
-    await new Promise((resolve) => setTimeout(resolve, 100))
-    expect(taken).toBeGreaterThan(0)
+    await until(() => decompressor.readableLength > 0)
+    await atRest(() => `${taken} ${decompressor.readableLength}`)
     expect(taken).toBeLessThan(2_000_000)
     expect(decompressor.readableLength).toBeLessThan(2_000_000)
     let size = 0
@@ -221,8 +222,8 @@ describe('as a stream', () => {
   ])('%s: holds back what a few bytes expand to', async (_, bytes) => {
     const decompressor = new Decompressor()
     decompressor.end(bytes)
-    await new Promise((resolve) => setTimeout(resolve, 100))
-    expect(decompressor.readableLength).toBeGreaterThan(0)
+    await until(() => decompressor.readableLength > 0)
+    await atRest(() => `${decompressor.readableLength}`)
     expect(decompressor.readableLength).toBeLessThan(2_000_000)
     let size = 0
     for await (const chunk of decompressor) size += chunk.length

@@ -139,7 +139,7 @@ test('leaves no file open where the store fails, or the stage is destroyed', asy
     await closed
     expect(writer.errored).toMatchObject({ message: 'enough' })
   }
-  await vi.waitFor(() => expect(openFiles()).toBe(before))
+  await vi.waitFor(() => expect(openFiles()).toBe(before), 30_000)
 })
 
 test('an error of the store fails the stage, in whichever batch', async () => {

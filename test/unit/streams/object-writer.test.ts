@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { fsverityDigest } from '../../../src/fsverity/index.ts'
+import { fsverityDigest, type ObjectId } from '../../../src/fsverity/index.ts'
 import {
   ObjectWriter,
   type ObjectWriterOptions,
@@ -15,6 +14,7 @@ import { file, symlink } from '../../support/layer-entries.ts'
 import { MemoryStore, type MemoryStoreOptions } from '../../support/memory-store.ts'
 import { Random } from '../../support/random.ts'
 import { entry, pax, run, splitMachine, tar } from '../../support/tar.ts'
+import { atRest, turns, until } from '../../support/turns.ts'
 
 const inline = (text: string): SplitRecord => ({ kind: 'inline', bytes: Buffer.from(text) })
 const open = (size: number): SplitRecord => ({ kind: 'external-open', size })
@@ -26,6 +26,16 @@ const entryRecord = (size: number, body?: Buffer): SplitRecord => ({
   body,
 })
 const external = (bytes: Buffer) => ({ id: fsverityDigest('sha256', bytes), size: bytes.length })
+
+/** Answers when it is told to. */
+class GatedStore extends MemoryStore {
+  readonly waiting: (() => void)[] = []
+
+  override async put(bytes: Buffer): Promise<ObjectId> {
+    await new Promise<void>((resolve) => this.waiting.push(resolve))
+    return super.put(bytes)
+  }
+}
 
 async function write(
   records: Iterable<SplitRecord>,
@@ -153,14 +163,21 @@ describe('a store that takes its time', () => {
   test('is asked for several bodies at once, but not for too many', async () => {
     const random = new Random(1)
     for (const inFlight of [1, 4, 16]) {
-      const store = new MemoryStore({ delay: () => random.below(5) })
-      const found = await write(
+      const store = new GatedStore()
+      const writing = write(
         bodies.flatMap((bytes) => body(bytes)),
         store,
         { inFlight },
       )
-      expect(found).toEqual(bodies.flatMap(stored))
-      expect(store.mostBusy).toBe(inFlight)
+      for (let left = bodies.length; left > 0; ) {
+        await until(() => store.waiting.length === Math.min(inFlight, left))
+        // No more come, and they may be answered in any order.
+        await turns(20)
+        expect(store.waiting.length).toBe(Math.min(inFlight, left))
+        left -= store.waiting.length
+        while (store.waiting.length > 0) store.waiting.splice(random.below(store.waiting.length), 1)[0]!()
+      }
+      expect(await writing).toEqual(bodies.flatMap(stored))
     }
   })
 
@@ -170,17 +187,18 @@ describe('a store that takes its time', () => {
   })
 
   test('what comes behind a slow body does not pile up', async () => {
-    const store = new MemoryStore({ delay: () => 200 })
+    const store = new GatedStore()
     let given = 0
     function* records(): Generator<SplitRecord> {
       yield* body(small)
       for (; given < 100_000; given++) yield inline('x')
     }
     const writing = write(records(), store)
-    // More than enough turns to take them all, while the body is on its way.
-    for (let i = 0; i < 50; i++) await turn()
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await until(() => store.waiting.length === 1)
+    await atRest(() => `${given}`)
+    expect(given).toBeGreaterThan(0)
     expect(given).toBeLessThan(5000)
+    store.waiting[0]!()
     expect(await writing).toHaveLength(4 + 100_000)
   })
 

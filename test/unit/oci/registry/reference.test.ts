@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseReference, referenceText } from '../../../../src/oci/index.ts'
 import { isUnqualified, registryHost } from '../../../../src/oci/registry/reference.ts'
+import { runs } from '../../../support/runs.ts'
 
 const digest = `sha256:${'5f'.repeat(32)}`
 
@@ -75,7 +76,7 @@ describe('parseReference', () => {
         }
         expect(parseReference(referenceText(reference))).toEqual(reference)
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     )
   })
 
