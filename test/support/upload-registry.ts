@@ -15,6 +15,8 @@ export type UploadFault =
   | 'range-error'
   | 'forget'
   | 'error'
+  /** Refuses with a status. */
+  | number
 
 /** A registry in memory to which images can be pushed, and which fails as it is told. */
 export class UploadRegistry {
@@ -28,6 +30,8 @@ export class UploadRegistry {
   #served: Served | undefined
   /** Where uploads go on; default: here. */
   uploadHost: string | undefined
+  /** Headers of answers about uploads that it leaves out. */
+  readonly silent: Set<string> = new Set()
 
   constructor(faults: UploadFaults = {}) {
     this.#faults = faults
@@ -53,6 +57,7 @@ export class UploadRegistry {
     this.#counts.set(method, count + 1)
     const fault = this.#faults[method]?.[count]
     if (method !== 'HEAD') this.log.push([method, request.headers['content-range'] ?? []].flat().join(' '))
+    if (typeof fault === 'number') return request.resume().on('end', () => response.writeHead(fault).end())
     if (fault === 'error') return response.writeHead(500).end()
     if (fault === 'range-error') return response.writeHead(416).end()
     if (fault === 'forget') this.#uploads.clear()
@@ -86,7 +91,7 @@ export class UploadRegistry {
     if (request.method === 'POST') {
       const id = `${this.#counts.get('POST')}`
       this.#uploads.set(id, Buffer.alloc(0))
-      return response.writeHead(202, { location: this.#location(id, 0) }).end()
+      return this.#tell(response, 202, { location: this.#location(id, 0), 'docker-upload-uuid': id })
     }
     const id = url.pathname.split('/').at(-1)!
     const held = this.#uploads.get(id)
@@ -115,7 +120,12 @@ export class UploadRegistry {
 
   #accepted(response: ServerResponse, id: string, held: Buffer, status: number): unknown {
     const range = `0-${Math.max(0, held.length - 1)}`
-    return response.writeHead(status, { range, location: this.#location(id, held.length) }).end()
+    return this.#tell(response, status, { range, location: this.#location(id, held.length) })
+  }
+
+  #tell(response: ServerResponse, status: number, headers: Record<string, string>): unknown {
+    const told = Object.entries(headers).filter(([name]) => !this.silent.has(`${response.req.method} ${name}`))
+    return response.writeHead(status, Object.fromEntries(told)).end()
   }
 
   /** Part of its query is for the registry alone: whoever writes it anew breaks it. */

@@ -8,7 +8,7 @@ import type { ArrivedBlob, BlobMaker, ImageDestination } from '../destination.ts
 import { manifestTypes, mediaTypes } from '../manifest.ts'
 import { sha256 } from '../names.ts'
 import type { BlobDescriptor, SourceManifest } from '../source.ts'
-import { readBounded } from './body.ts'
+import { discard, readBounded } from './body.ts'
 import type { Answer, Endpoint, EndpointRequest } from './endpoint.ts'
 import { failure, type Subject } from './failures.ts'
 import { placesOf } from './places.ts'
@@ -27,6 +27,8 @@ export interface RegistryPushOptions extends RegistryOptions {
 }
 
 const defaultChunkSize = 8 * 1024 * 1024
+/** Answers of those whom one may write to without reading, or ask for nothing by HEAD: what is not seen is sent. */
+const unreadable: readonly number[] = [400, 403, 404, 405, 406, 501]
 const defaultMaxManifest = 4 * 1024 * 1024
 
 /**
@@ -84,19 +86,24 @@ export class RegistryDestination implements ImageDestination {
 
   async current(signal: AbortSignal): Promise<SourceManifest | undefined> {
     const { digest, tag = 'latest' } = this.reference
-    return this.#manifest(digest ?? tag, this.#subject('the manifest that is there'), signal)
+    return this.#manifest(digest ?? tag, this.#subject('the manifest that is there'), signal, unreadable)
   }
 
-  async #manifest(name: string, subject: Subject, signal: AbortSignal): Promise<SourceManifest | undefined> {
+  async #manifest(
+    name: string,
+    subject: Subject,
+    signal: AbortSignal,
+    absent: readonly number[] = [404],
+  ): Promise<SourceManifest | undefined> {
     const headers = { accept: manifestTypes.join(', ') }
-    const request = { headers, allow: [404], signal, subject }
+    const request = { headers, allow: absent, signal, subject }
     const { maxManifest = defaultMaxManifest } = this.#options
     return this.#retry(signal, async () => {
       const { response, url } = await this.#request(`manifests/${name}`, request)
       const { patience } = this.#endpoint.transport
       const bytes = await readBounded(response, maxManifest, patience, subject, url.host, signal)
       const mediaType = String(response.headers['content-type'])
-      if (response.statusCode === 404) return undefined
+      if (response.statusCode >= 400) return undefined
       return { bytes, mediaType, digest: sha256(bytes) }
     })
   }
@@ -156,7 +163,7 @@ export class RegistryDestination implements ImageDestination {
     const answer = await this.#retry(signal, () =>
       this.#request(`manifests/${name}`, { method: 'PUT', headers, body, signal, subject }),
     )
-    discard(answer)
+    discard(answer.response)
     return answer.response
   }
 
@@ -166,10 +173,10 @@ export class RegistryDestination implements ImageDestination {
 
   async #has(digest: string, subject: Subject, signal: AbortSignal): Promise<boolean> {
     const answer = await this.#retry(signal, () =>
-      this.#request(`blobs/${digest}`, { method: 'HEAD', allow: [404], signal, subject }),
+      this.#request(`blobs/${digest}`, { method: 'HEAD', allow: unreadable, signal, subject }),
     )
-    discard(answer)
-    return answer.response.statusCode !== 404
+    discard(answer.response)
+    return answer.response.statusCode < 300
   }
 
   /** Has the registry take a blob over from another of its repositories. */
@@ -184,7 +191,7 @@ export class RegistryDestination implements ImageDestination {
       subject,
     } as const
     const answer = await this.#retry(signal, () => this.#request(path, request))
-    discard(answer)
+    discard(answer.response)
     return answer.response.statusCode === 201
   }
 
@@ -199,8 +206,4 @@ export class RegistryDestination implements ImageDestination {
   #subject(what: string, digest?: string): Subject {
     return { what, reference: this.name, digest }
   }
-}
-
-function discard({ response }: Answer): void {
-  response.body.on('error', () => {}).destroy()
 }

@@ -11,7 +11,7 @@ import type { Credentials } from './credentials.ts'
 import { failure, Retryable, type Subject, statusFailure } from './failures.ts'
 import { isLoopback } from './hosts.ts'
 import { Retrier, type RetryNotice, type RetryOptions } from './retry.ts'
-import { type Method, type Response, Transport, type TransportOptions } from './transport.ts'
+import { type Method, type Response, Transport, type TransportOptions, type TransportRequest } from './transport.ts'
 
 /** Where a repository is, and how to go there. */
 export interface EndpointOptions extends TransportOptions, RetryOptions {
@@ -35,7 +35,7 @@ export interface EndpointOptions extends TransportOptions, RetryOptions {
 export interface EndpointRequest {
   readonly method?: Method
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: Buffer | undefined
+  readonly body?: TransportRequest['body']
   /** Statuses besides 2xx that are an answer and no failure. */
   readonly allow?: readonly number[]
   readonly signal: AbortSignal

@@ -7,6 +7,7 @@
  * @packageDocumentation
  */
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 import { certificatesFor } from './certificates.ts'
 import type { Connections } from './connections.ts'
 import { codes, networkFailure, type Subject } from './failures.ts'
@@ -33,8 +34,8 @@ export type Method = 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
 export interface TransportRequest {
   readonly method: Method
   readonly headers: Readonly<Record<string, string>>
-  /** A stream goes with the header `content-length`. */
-  readonly body?: string | Buffer | AsyncIterable<Buffer> | undefined
+  /** A stream, which is made for each attempt, goes with the header `content-length`. */
+  readonly body?: string | Buffer | (() => Readable) | undefined
   readonly signal: AbortSignal
   readonly subject: Subject
   /** Whether a host that turns out to be inside a private network is not to be asked. */
@@ -90,6 +91,7 @@ export class Transport {
         return { statusCode: message.statusCode!, headers: message.headers, body: message }
       } catch (error) {
         signal.throwIfAborted()
+        if (error instanceof BodyError) throw error.cause
         // A connection that was kept may have been closed in the same moment: that says nothing about the server.
         const stale = exchange.reusedSocket && (method === 'GET' || method === 'HEAD') && attempt < 2
         if (!stale) throw networkFailure(error, url, subject)
@@ -188,30 +190,41 @@ async function answerOf(
     // Not before: until there is a connection, connectTimeout counts.
     request.once('finish', wait)
   })
+  const stream = typeof body === 'function' ? body() : undefined
   try {
     if (body === undefined) request.end()
     // An answer may come before everything is sent.
-    else await Promise.race([answer, sendBody(request, body, leastBytes, wait, () => clearTimeout(timer))])
+    else {
+      const chunks = stream ?? [typeof body === 'string' ? Buffer.from(body) : (body as Buffer)]
+      await Promise.race([answer, sendBody(request, chunks, leastBytes, wait, () => clearTimeout(timer))])
+    }
     const message = await answer
     if (!request.writableEnded) message.once('close', () => request.destroy())
     return message
+  } catch (error) {
+    request.destroy()
+    throw error
   } finally {
     over = true
     clearTimeout(timer)
+    stream?.on('error', () => {}).destroy()
   }
 }
+
+/** What is sent failed, not the sending. */
+class BodyError extends Error {}
 
 /** In pieces, each of which has its time to be taken: a slow upload is no stalled one. */
 async function sendBody(
   request: ClientRequest,
-  body: string | Buffer | AsyncIterable<Buffer>,
+  chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
   leastBytes: number,
   wait: () => void,
   rest: () => void,
 ): Promise<void> {
   const pieceSize = Math.min(Math.max(leastBytes, 1024), 64 * 1024)
   let connected = false
-  for await (const chunk of typeof body === 'string' || Buffer.isBuffer(body) ? [Buffer.from(body)] : body) {
+  for await (const chunk of failing(chunks)) {
     for (let at = 0; at < chunk.length; at += pieceSize) {
       if (connected) wait()
       await new Promise<void>((resolve, reject) => {
@@ -223,4 +236,12 @@ async function sendBody(
     rest()
   }
   request.end()
+}
+
+async function* failing(chunks: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    yield* chunks
+  } catch (cause) {
+    throw new BodyError('the body failed', { cause })
+  }
 }

@@ -6,8 +6,9 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { ComposefsError } from '../../errors.ts'
-import type { ArrivedBlob, BlobMaker } from '../destination.ts'
+import { type ArrivedBlob, type BlobMaker, measure } from '../destination.ts'
 import { sha256 } from '../names.ts'
+import { discard } from './body.ts'
 import type { Answer, Endpoint } from './endpoint.ts'
 import { failure, Retryable, type Subject } from './failures.ts'
 import type { Retrier } from './retry.ts'
@@ -24,6 +25,8 @@ export interface UploadOptions {
 
 /** How often a blob may be sent from its beginning again, because the registry lost what it had. */
 const maxRestarts = 4
+/** Answers of those who do not know PATCH. */
+const unknown: readonly number[] = [400, 405, 501]
 const octets = { 'content-type': 'application/octet-stream' }
 
 /**
@@ -39,6 +42,7 @@ export async function uploadBlob(endpoint: Endpoint, blob: BlobMaker, options: U
     try {
       return await upload.run(stream)
     } catch (error) {
+      if (error instanceof NoChunks) return await upload.atOnce(blob)
       if (!(error instanceof Lost)) throw error
       if (restarts === maxRestarts) throw error.failure
     } finally {
@@ -60,12 +64,17 @@ class Lost extends Error {
   }
 }
 
+/** The registry takes blobs as a whole only. */
+class NoChunks extends Error {}
+
 class Upload {
   readonly #endpoint: Endpoint
   readonly #options: UploadOptions
   readonly #retrier: Retrier
   /** Where the next request goes: each answer names a new place. */
   #location = new URL('http://localhost')
+  /** Whether a chunk was ever taken. */
+  #taken = false
 
   constructor(endpoint: Endpoint, options: UploadOptions) {
     this.#endpoint = endpoint
@@ -88,6 +97,19 @@ class Upload {
     return { digest, size, how: 'sent' }
   }
 
+  /** Sends everything in one request, for those who take no chunks. What is made twice has to be the same. */
+  async atOnce(blob: BlobMaker): Promise<ArrivedBlob> {
+    const { has, signal } = this.#options
+    const known = blob.known ?? (await measure(blob, signal))
+    const { digest, size } = known
+    if (await has(digest)) return { digest, size, how: 'present' }
+    await this.#retrier.run(async () => {
+      await this.#open()
+      await this.#put(digest, () => blob.open(), size)
+    })
+    return { digest, size, how: 'sent' }
+  }
+
   /** One chunk is all: it has its digest before anything is sent. */
   async #whole(bytes: Buffer): Promise<ArrivedBlob> {
     const digest = sha256(bytes)
@@ -107,7 +129,11 @@ class Upload {
   async #open(): Promise<void> {
     const { signal, subject } = this.#options
     const url = await this.#endpoint.url('blobs/uploads/', signal, subject)
-    this.#moved(await this.#send('POST', url))
+    const answer = await this.#send('POST', url)
+    const { location, 'docker-upload-uuid': id } = answer.response.headers
+    if (location !== undefined || typeof id !== 'string') this.#moved(answer)
+    // Some give nothing but its name.
+    else this.#location = new URL(encodeURIComponent(id), answer.url)
   }
 
   /** Sends a chunk that begins at `start`, as often and as much of it as it takes. */
@@ -125,18 +151,22 @@ class Upload {
       }
       if (held === undefined || held < start || held > end) throw this.#lost(start)
     }
+    this.#taken = true
     this.#retrier.progress()
   }
 
   /** How much the registry has after a chunk that begins at `from`; undefined where it does not want one from there. */
   async #patch(bytes: Buffer, from: number): Promise<number | undefined> {
     const end = from + bytes.length
+    // Who took one chunk knows them.
+    const refusing = this.#taken ? [] : unknown
     const headers = { ...octets, 'content-length': `${bytes.length}`, 'content-range': `${from}-${end - 1}` }
-    const answer = await this.#send('PATCH', this.#location, { headers, body: bytes, allow: [404, 416] })
+    const answer = await this.#send('PATCH', this.#location, { headers, body: bytes, allow: [404, 416, ...refusing] })
     const { statusCode, headers: answered } = answer.response
+    if (refusing.includes(statusCode)) throw new NoChunks()
     if (statusCode === 404) throw this.#lost(from)
     if (statusCode === 416) return undefined
-    this.#moved(answer)
+    this.#moved(answer, true)
     const held = heldBytes(answered['range']) ?? end
     return held > from ? held : undefined
   }
@@ -146,7 +176,7 @@ class Upload {
     // Who cannot tell begins again.
     const answer = await this.#send('GET', this.#location, { allow: [400, 404, 405, 501] })
     if (answer.response.statusCode >= 400) throw this.#lost()
-    if (answer.response.headers['location'] !== undefined) this.#moved(answer)
+    this.#moved(answer, true)
     return heldBytes(answer.response.headers['range']) ?? 0
   }
 
@@ -162,11 +192,11 @@ class Upload {
     })
   }
 
-  async #put(digest: string, body?: Buffer): Promise<void> {
+  async #put(digest: string, body?: Buffer | (() => Readable), size = 0): Promise<void> {
     const url = new URL(this.#location)
     // Not by searchParams, which would write the rest of the query anew: that belongs to the registry.
     url.search = `${url.search === '' ? '?' : `${url.search}&`}digest=${encodeURIComponent(digest)}`
-    const headers = { ...octets, 'content-length': `${body?.length ?? 0}` }
+    const headers = { ...octets, 'content-length': `${Buffer.isBuffer(body) ? body.length : size}` }
     const { response } = await this.#send('PUT', url, { headers, body, allow: [404] })
     if (response.statusCode === 404) throw this.#lost()
   }
@@ -174,17 +204,24 @@ class Upload {
   async #send(
     method: 'POST' | 'PATCH' | 'PUT' | 'GET',
     url: URL,
-    request: { headers?: Record<string, string>; body?: Buffer | undefined; allow?: readonly number[] } = {},
+    request: {
+      headers?: Record<string, string>
+      body?: Buffer | (() => Readable) | undefined
+      allow?: readonly number[]
+    } = {},
   ): Promise<Answer> {
     const { signal, subject } = this.#options
     const headers = method === 'POST' ? { 'content-length': '0' } : (request.headers ?? {})
     const answer = await this.#endpoint.send(url, { ...request, method, headers, signal, subject })
-    answer.response.body.on('error', () => {}).destroy()
+    discard(answer.response)
     return answer
   }
 
-  #moved({ response, url }: Answer): void {
-    this.#location = this.#endpoint.locate(url, response.headers['location'], this.#options.subject)
+  /** Some name the next place only at the beginning. */
+  #moved({ response, url }: Answer, optional = false): void {
+    const { location } = response.headers
+    if (optional && location === undefined) return
+    this.#location = this.#endpoint.locate(url, location, this.#options.subject)
   }
 
   #lost(offset?: number): Lost {

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { parseReference, RegistryDestination, type RegistryPushOptions } from '../../../../src/oci/index.ts'
 import { digestOf } from '../../../support/image-archive.ts'
 import { Random } from '../../../support/random.ts'
@@ -118,6 +120,107 @@ describe('an upload in chunks', () => {
     })
     expect(elsewhere.requests.length).toBeGreaterThan(0)
     for (const { headers } of elsewhere.requests) expect(headers.authorization).toBeUndefined()
+    await to.close()
+  })
+})
+
+describe('a registry with habits of its own', () => {
+  const always = (fault: number) => Array.from({ length: 20 }, () => fault)
+
+  test.each([400, 403, 404, 405, 501])('HEAD %i: what is not seen is sent', async (status) => {
+    const { registry, result, to } = await send({ HEAD: always(status) }, { chunkSize: 1000 })
+    expect(result.how).toBe('sent')
+    expect(registry.blobs.get(digest)).toEqual(bytes)
+    expect(await to.find({ digest, size: 1000 }, 'the blob', signal)).toBeUndefined()
+  })
+
+  test.each([403, 405, 406])('GET %i: what may not be read may be replaced', async (status) => {
+    const registry = await new UploadRegistry({ GET: always(status) }).start()
+    const to = await destination(registry)
+    expect(await to.current(signal)).toBeUndefined()
+    await to.close()
+  })
+
+  test.each([400, 405, 501])('PATCH %i: everything goes at once, and is made anew for it', async (status) => {
+    const { registry, result, made } = await send({ PATCH: always(status) })
+    expect(result).toEqual({ digest, size: 1000, how: 'sent' })
+    expect(registry.blobs.get(digest)).toEqual(bytes)
+    // Once in chunks, once to know its digest, once to be sent.
+    expect(made).toBe(3)
+    expect(registry.log).toEqual(['POST', 'PATCH 0-399', 'POST', 'PUT'])
+  })
+
+  test('a blob that is sent at once and fails is sent again, and its own failure is told', async () => {
+    const { registry, made } = await send({ PATCH: always(405), PUT: ['error', { take: 10 }] })
+    expect(registry.blobs.get(digest)).toEqual(bytes)
+    expect(made).toBe(5)
+    const broken = await new UploadRegistry({ PATCH: always(405) }).start()
+    const to = await destination(broken)
+    let count = 0
+    async function* failing() {
+      yield bytes
+      if (++count === 3) throw new Error('broken')
+    }
+    await expect(to.put({ open: () => Readable.from(failing()) }, 'the blob', signal)).rejects.toThrow('broken')
+    expect(broken.blobs.size).toBe(0)
+    await to.close()
+  })
+
+  test('a chunk that is refused after others is a failure', async () => {
+    await expect(send({ PATCH: [undefined, 400] })).rejects.toMatchObject({ code: 'ERR_REGISTRY_PROTOCOL' })
+  })
+
+  test.each([
+    ['no place after the first', ['PATCH location']],
+    ['no range', ['PATCH range', 'GET range']],
+    ['only the name of the upload', ['POST location']],
+  ])('%s', async (_what, silent) => {
+    const registry = new UploadRegistry()
+    for (const name of silent) registry.silent.add(name)
+    await registry.start()
+    const to = await destination(registry)
+    await to.put({ open: () => Readable.from([bytes]) }, 'the blob', signal)
+    expect(registry.blobs.get(digest)).toEqual(bytes)
+    await to.close()
+  })
+
+  test('that can only be read from says so', async () => {
+    await expect(send({ POST: always(405) })).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_PROTOCOL',
+      hint: expect.stringContaining('only be read from'),
+    })
+  })
+
+  test('a server that takes next to nothing is given up', async () => {
+    const sockets: Socket[] = []
+    // Takes the head of each request, and then nothing any more.
+    const server = createServer((socket) => {
+      sockets.push(socket.on('error', () => {}))
+      socket.once('data', (head) => {
+        const host = /host: (.*)\r/i.exec(String(head))?.[1]
+        // It does not speak TLS.
+        if (host === undefined) return void socket.destroy()
+        const start = 'HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n'
+        if (/^HEAD/.test(String(head))) socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n')
+        else if (/^POST/.test(String(head))) socket.end(`${start}Location: http://${host}/v2/x/blobs/uploads/1\r\n\r\n`)
+        else socket.pause()
+      })
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    onTestFinished(() => {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    })
+    const { port } = server.address() as AddressInfo
+    const to = await RegistryDestination.open(parseReference(`127.0.0.1:${port}/x`), {
+      registriesConfig: config,
+      retryTimes: 0,
+      idleTimeout: 100,
+    })
+    // More than the kernel takes for it.
+    const large = Buffer.alloc(16 << 20)
+    const sending = to.put({ open: () => Readable.from([large]) }, 'the blob', signal)
+    await expect(sending).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
     await to.close()
   })
 })
