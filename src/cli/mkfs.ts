@@ -4,13 +4,16 @@
  * @packageDocumentation
  */
 import { mkdirSync } from 'node:fs'
-import { open, writeFile } from 'node:fs/promises'
+
+import { open } from 'node:fs/promises'
 import { makeImage, type WriteImageOptions } from '../erofs/writer.ts'
+
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
 import { DigestStore } from '../repository/digest-store.ts'
 import { ObjectDirectory } from '../repository/objects.ts'
+import { writeOutputFile } from '../repository/output-file.ts'
 import { syncFileSystem } from '../repository/sync.ts'
 import type { ScanOptions } from '../sources/scan.ts'
 import { scanTree } from '../sources/tree.ts'
@@ -120,6 +123,6 @@ export function assertWritable(image: string | undefined): void {
 export async function writeTree(fileSystem: FileSystem, { image, format, digest }: Output): Promise<void> {
   const bytes = await makeImage(fileSystem, { ...format, signal: interruption })
   if (image === '-') await print(bytes)
-  else if (image !== undefined) await writeFile(image, bytes)
+  else if (image !== undefined) await writeOutputFile(image, bytes, interruption)
   if (digest !== undefined) await printLine(fsverityDigest(digest, bytes).hex)
 }

@@ -3,13 +3,11 @@
  *
  * @packageDocumentation
  */
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { systemError } from '../native/errno.ts'
+import { OutputFile } from '../repository/output-file.ts'
 import { endBlocks, zeroPadding } from '../streams/tar-encoder.ts'
 import { encodeHeader, typeflags } from '../streams/tar-header.ts'
 import { blobName } from './archive.ts'
@@ -110,28 +108,20 @@ export class ArchiveDestination implements ImageDestination {
 }
 
 class FileArchive extends ArchiveDestination {
-  readonly #path: string
-  readonly #temporary: string
+  readonly #file: OutputFile
 
   constructor(path: string, tag?: string) {
-    const temporary = `${path}.composefs-${randomUUID()}`
-    super(createWriteStream(temporary, { flags: 'wx', flush: true }), tag, `oci-archive:${path}`)
-    this.#path = path
-    this.#temporary = temporary
+    const file = new OutputFile(path)
+    super(file.stream, tag, `oci-archive:${path}`)
+    this.#file = file
   }
 
   override async close(): Promise<void> {
-    await super.close()
-    await rm(this.#temporary, { force: true })
+    await this.#file.discard()
   }
 
-  protected override async finish(output: Writable): Promise<void> {
-    await super.finish(output)
-    try {
-      await rename(this.#temporary, this.#path)
-    } catch (error) {
-      throw systemError(error, 'write', 'cannot give the archive its name', this.#path)
-    }
+  protected override async finish(): Promise<void> {
+    await this.#file.commit()
   }
 }
 

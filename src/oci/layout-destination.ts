@@ -3,11 +3,16 @@
  *
  * @packageDocumentation
  */
-import { createHash, randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { ComposefsError } from '../errors.ts'
 import { isErrno, systemError } from '../native/errno.ts'
+import { readRegular } from '../native/regular-file.ts'
+import { lockDirectory } from '../repository/lock.ts'
+import { syncMade } from '../repository/sync.ts'
+import { type TemporaryFile, TemporaryFiles } from '../repository/temporary.ts'
 import { blobName } from './archive.ts'
 import type { ArrivedBlob, BlobMaker, ImageDestination } from './destination.ts'
 import { DirectorySource } from './directory-source.ts'
@@ -15,8 +20,11 @@ import { addToIndex, layoutFile } from './layout-index.ts'
 import type { Platform } from './manifest.ts'
 import type { BlobDescriptor, SourceManifest } from './source.ts'
 
+/** No index is larger than this, in bytes. */
+const maxIndex = 8 * 1024 * 1024
+
 /**
- * One image in a layout that may hold others. Every file is written under another name, and renamed when it is whole.
+ * One image in a layout that may hold others. Every file gets its name when it is whole and on disk.
  *
  * @example
  * ```ts
@@ -31,12 +39,14 @@ export class LayoutDestination implements ImageDestination {
   readonly ociOnly = true
   readonly #directory: string
   readonly #tag: string | undefined
+  readonly #temporaries: TemporaryFiles
 
   /** @param tag of the image in the layout; whatever has it loses it */
   constructor(directory: string, tag?: string) {
     this.name = `oci:${directory}${tag === undefined ? '' : `:${tag}`}`
     this.#directory = directory
     this.#tag = tag
+    this.#temporaries = new TemporaryFiles(directory, '.composefs-')
   }
 
   async current(): Promise<SourceManifest | undefined> {
@@ -66,7 +76,7 @@ export class LayoutDestination implements ImageDestination {
         signal.throwIfAborted()
         hash.update(chunk)
         size += chunk.length
-        await writeAll(file, chunk)
+        await file.append(chunk)
       }
       const digest = `sha256:${hash.copy().digest('hex')}`
       const name = blobName(digest)
@@ -75,17 +85,37 @@ export class LayoutDestination implements ImageDestination {
     return { digest: `sha256:${hash.digest('hex')}`, size, how }
   }
 
-  async publish(manifest: SourceManifest, platform: Platform | undefined): Promise<void> {
+  async publish(manifest: SourceManifest, platform: Platform | undefined, signal: AbortSignal): Promise<void> {
     await this.#file(blobName(manifest.digest), manifest.bytes)
     await this.#file('oci-layout', Buffer.from(layoutFile))
-    await this.#file('index.json', addToIndex(await this.#index(), manifest, this.#tag, platform))
+    const unlock = await this.#lock(signal)
+    try {
+      await this.#file('index.json', addToIndex(this.#index(), manifest, this.#tag, platform))
+    } finally {
+      unlock()
+    }
   }
 
   async close(): Promise<void> {}
 
-  async #index(): Promise<Buffer | undefined> {
+  /** Keeps others who use this package from changing the index, and from losing what we add to it. */
+  async #lock(signal: AbortSignal): Promise<() => void> {
+    const fd = openSync(this.#directory, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
-      return await readFile(this.#path('index.json'))
+      await lockDirectory(fd, this.#directory, 'exclusive', { signal })
+    } catch (error) {
+      // Where there are no locks, nobody has one.
+      if (!(error instanceof ComposefsError) || error.code !== 'ERR_NATIVE_MISSING') {
+        closeSync(fd)
+        throw error
+      }
+    }
+    return () => closeSync(fd)
+  }
+
+  #index(): Buffer | undefined {
+    try {
+      return readRegular(this.#path('index.json'), maxIndex)
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return undefined
       throw systemError(error, 'read', 'cannot read the index of the layout', this.#directory)
@@ -94,31 +124,27 @@ export class LayoutDestination implements ImageDestination {
 
   async #file(name: string, bytes: Buffer): Promise<void> {
     await this.#write(async (file) => {
-      await writeAll(file, bytes)
+      await file.append(bytes)
       return name
     })
   }
 
   /** Writes a file and gives it the name that `fill` returns; without one it goes. */
-  async #write(fill: (file: FileHandle) => Promise<string | undefined>): Promise<'sent' | 'present'> {
-    const temporary = this.#path(`.composefs-${randomUUID()}`)
-    let file: FileHandle | undefined
+  async #write(fill: (file: TemporaryFile) => Promise<string | undefined>): Promise<'sent' | 'present'> {
+    let file: TemporaryFile | undefined
     try {
-      await mkdir(this.#path('blobs/sha256'), { recursive: true })
-      file = await open(temporary, 'wx', 0o644)
+      const blobs = this.#path('blobs/sha256')
+      const made = mkdirSync(blobs, { recursive: true })
+      if (made !== undefined) syncMade(blobs, made)
+      file = this.#temporaries.create()
       const name = await fill(file)
       if (name === undefined) return 'present'
-      await file.sync()
-      await rename(temporary, this.#path(name))
-      await syncDirectory(dirname(this.#path(name)))
+      await file.publish(this.#path(name))
       return 'sent'
     } catch (error) {
       throw this.#failed(error)
     } finally {
-      if (file !== undefined) {
-        await file.close()
-        await rm(temporary, { force: true })
-      }
+      file?.close()
     }
   }
 
@@ -130,18 +156,5 @@ export class LayoutDestination implements ImageDestination {
   #failed(error: unknown): unknown {
     if (typeof (error as NodeJS.ErrnoException).syscall !== 'string') return error
     return systemError(error, 'write', 'cannot write the layout', this.#directory)
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
   }
 }

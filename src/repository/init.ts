@@ -11,7 +11,8 @@ import type { Algorithm } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import { effectiveFormats, type Metadata, newMetadata } from './metadata.ts'
 import { anyObject, readMetadata, writeMetadata } from './metadata-file.ts'
-import { syncDirectoryNow } from './sync.ts'
+import { syncMade } from './sync.ts'
+import type { VerityPolicy } from './verity.ts'
 
 /** What a new repository is to be. */
 export interface InitOptions {
@@ -35,22 +36,33 @@ export interface InitOptions {
  * `ERR_REPOSITORY_VERITY`, `ERR_NATIVE_MISSING`, `ERR_NO_SPACE`, `ERR_REPOSITORY_READONLY`, `ERR_IO`
  */
 export function initRepository(root: string, options: InitOptions = {}): boolean {
-  const { algorithm = 'sha512', erofsVersion = 1, insecure = false } = options
-  const metadata = newMetadata(algorithm, erofsVersion)
+  const metadata = metadataOf(options)
   const made = makeRoot(root)
   try {
     if (isSame(root, metadata)) return false
-    const present = anyObject(root)
-    if (present !== undefined && present.algorithm !== algorithm) {
-      throw conflict(root, `objects of ${present.algorithm}`, algorithm)
-    }
-    const verity = insecure === 'auto' ? 'wanted' : insecure ? 'off' : 'required'
+    assertObjectsOf(root, metadata.algorithm)
     // False: another process was faster.
-    return writeMetadata(root, metadata, verity) || !isSame(root, metadata)
+    return writeMetadata(root, metadata, verityOf(options)) || !isSame(root, metadata)
   } catch (error) {
     removeRoot(root, made)
     throw error
   }
+}
+
+/** What `meta.json` is to say. */
+export function metadataOf({ algorithm = 'sha512', erofsVersion = 1 }: InitOptions): Metadata {
+  return newMetadata(algorithm, erofsVersion)
+}
+
+export function verityOf({ insecure = false }: InitOptions): VerityPolicy {
+  return insecure === 'auto' ? 'wanted' : insecure ? 'off' : 'required'
+}
+
+/** @throws {@link ComposefsError} `ERR_REPOSITORY_EXISTS` where there are objects of another hash */
+export function assertObjectsOf(root: string, algorithm: Algorithm): void {
+  const present = anyObject(root)
+  if (present === undefined || present.algorithm === algorithm) return
+  throw conflict(root, `objects of ${present.algorithm}`, algorithm)
 }
 
 /** Whether the configuration is there already. */
@@ -82,9 +94,8 @@ function makeRoot(root: string): string | undefined {
     const parent = mkdirSync(dirname(root), { recursive: true })
     try {
       mkdirSync(root, 0o700)
-      const made = resolve(parent ?? root)
-      for (let path = resolve(root); path !== dirname(made); path = dirname(path)) syncDirectoryNow(dirname(path))
-      return made
+      syncMade(root, parent ?? root)
+      return resolve(parent ?? root)
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error
       readdirSync(root)

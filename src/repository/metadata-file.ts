@@ -46,6 +46,22 @@ export function readMetadata(root: string): Metadata | undefined {
  */
 export function writeMetadata(root: string, metadata: Metadata, verity: VerityPolicy): boolean {
   const path = `${root}/${metadataName}`
+  const file = makeMetadata(root, metadata, verity)
+  try {
+    const written = file.link(path)
+    file.close()
+    syncDirectoryNow(root)
+    return written
+  } catch (error) {
+    throw systemError(error, 'write', 'cannot write the metadata of the repository', path)
+  } finally {
+    file.close()
+  }
+}
+
+/** The file before it has its name. Throws as {@link writeMetadata} does. */
+export function makeMetadata(root: string, metadata: Metadata, verity: VerityPolicy): TemporaryFile {
+  const path = `${root}/${metadataName}`
   let file: TemporaryFile | undefined
   try {
     file = new TemporaryFiles(root, temporaryPrefix).create()
@@ -54,14 +70,10 @@ export function writeMetadata(root: string, metadata: Metadata, verity: VerityPo
     if (verity === 'required' || (verity === 'wanted' && native() !== undefined)) {
       if (!protectFile(file, metadata.algorithm, path) && verity === 'required') throw unsupported(root)
     }
-    const written = file.link(path)
-    file.close()
-    syncDirectoryNow(root)
-    return written
+    return file
   } catch (error) {
-    throw systemError(error, 'write', 'cannot write the metadata of the repository', path)
-  } finally {
     file?.close()
+    throw systemError(error, 'write', 'cannot write the metadata of the repository', path)
   }
 }
 

@@ -3,7 +3,6 @@
  *
  * @packageDocumentation
  */
-import { write } from 'node:fs'
 import { ComposefsError } from '../errors.ts'
 import { FsVerityHasher } from '../fsverity/merkle.ts'
 import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
@@ -83,7 +82,7 @@ export class StreamedObject implements ObjectSink {
       const rest = this.#buffer.subarray(0, this.#fill)
       if (this.#file === undefined || this.#hasher === undefined) return this.#receiver.put(rest)
       if (rest.length > 0) {
-        const writing = writeFully(this.#file.fd, rest)
+        const writing = this.#file.append(rest)
         this.#hasher.update(rest)
         await writing
       }
@@ -137,7 +136,9 @@ export class StreamedObject implements ObjectSink {
     this.#buffer = this.#other ?? Buffer.allocUnsafeSlow(bufferSize)
     this.#other = full
     this.#fill = 0
-    this.#writing = writeFully(this.#file.fd, full)
+    this.#writing = this.#file
+      .append(full)
+
       .catch((error: unknown) => {
         this.#failure = systemError(error, 'write', 'cannot store an object', this.#receiver.path)
       })
@@ -158,17 +159,4 @@ export class StreamedObject implements ObjectSink {
       actual,
     })
   }
-}
-
-function writeFully(fd: number, bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const next = (at: number): void => {
-      write(fd, bytes, at, bytes.length - at, null, (error, written) => {
-        if (error !== null) reject(error)
-        else if (at + written < bytes.length) next(at + written)
-        else resolve()
-      })
-    }
-    next(0)
-  })
 }

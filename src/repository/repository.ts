@@ -56,6 +56,7 @@ export class Repository implements AsyncDisposable {
   readonly #fd: number
   #closed = false
   #checkedWritable = false
+  readonly #onLock: LockOptions['onLock']
   #upgradePending: boolean
   #isNew = false
   /** They use the descriptor. */
@@ -72,6 +73,7 @@ export class Repository implements AsyncDisposable {
     this.locked = locked
     this.#fd = fd
     this.#upgradePending = upgradePending
+    this.#onLock = options.onLock
     this.objects = new ObjectDirectory(`${path}/objects`, metadata.algorithm, {
       verity: this.verityRequired ? 'required' : 'wanted',
       verifyObjects: options.verifyObjects ?? false,
@@ -258,6 +260,8 @@ export class Repository implements AsyncDisposable {
       objects: this.objects,
       streams: this.#streams,
       images: this.#images,
+      locked: this.locked,
+      onLock: this.#onLock,
       assertWritable: () => this.assertWritable(),
       sync: () => this.sync(),
     })

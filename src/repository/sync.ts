@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, fsyncSync, openSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { posix } from 'node:path'
+import { dirname, posix, resolve } from 'node:path'
 import { ComposefsError } from '../errors.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import { native } from '../native/libc.ts'
@@ -52,6 +52,13 @@ export function syncDirectoryNow(path: string): void {
     }
   } catch (error) {
     if (!isUnsyncable(error)) throw systemError(error, 'write', 'cannot sync a directory', path)
+  }
+}
+
+/** The same for the names of directories that were just made: of `path`, and of those above up to `made`. */
+export function syncMade(path: string, made: string): void {
+  for (let name = resolve(path); name.length >= resolve(made).length; name = dirname(name)) {
+    syncDirectoryNow(dirname(name))
   }
 }
 

@@ -8,20 +8,26 @@ import {
   closeSync,
   existsSync,
   constants as fsConstants,
+  fsync,
   linkSync,
   openSync,
   renameSync,
   unlinkSync,
+  write,
   writeSync,
 } from 'node:fs'
 import { constants } from 'node:os'
+import { dirname } from 'node:path'
+import { promisify } from 'node:util'
 import { O_TMPFILE } from '../native/draft-files.ts'
 import { errnoException, isErrno } from '../native/errno.ts'
 import { atCurrentDirectory, atSymlinkFollow, native } from '../native/libc.ts'
+import { syncDirectory } from './sync.ts'
 
 const alphanumeric = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const suffixLength = 12
 const nameTries = 16
+const fsyncLater = promisify(fsync)
 
 /** A name that nobody else uses. */
 export function temporaryName(prefix: string): string {
@@ -108,6 +114,20 @@ export class TemporaryFile {
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at, bytes.length - at)
   }
 
+  /** The same while other things go on; one at a time. @throws what `fs.write` throws */
+  append(bytes: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const next = (at: number): void => {
+        write(this.#fd, bytes, at, bytes.length - at, null, (error, written) => {
+          if (error !== null) reject(error)
+          else if (at + written < bytes.length) next(at + written)
+          else resolve()
+        })
+      }
+      next(0)
+    })
+  }
+
   /** Ends writing: from here on the file is open read-only, as fs-verity wants it. */
   seal(): void {
     const reading = openSync(this.#name ?? `/proc/self/fd/${this.#fd}`, 'r')
@@ -138,6 +158,16 @@ export class TemporaryFile {
     this.#closeFd()
     renameSync(this.#name, path)
     this.#name = undefined
+  }
+
+  /**
+   * Gives the file its name, in the place of whatever has it, once its contents are on disk; in the end the name is as
+   * well. A crash at any moment leaves the old file or the new one. @throws what `fs` throws
+   */
+  async publish(path: string): Promise<void> {
+    await fsyncLater(this.#fd)
+    this.replace(path)
+    await syncDirectory(dirname(path))
   }
 
   #linkNamed(name: string, path: string | Buffer): void {

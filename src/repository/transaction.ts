@@ -8,7 +8,7 @@ import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { systemError } from '../native/errno.ts'
 import type { ImageLinks } from './images.ts'
-import { lockDirectory } from './lock.ts'
+import { type LockOptions, lockDirectory } from './lock.ts'
 import { metadataName } from './metadata.ts'
 import { checkAlgorithm, checkContentId, checkRefName } from './names.ts'
 import type { ObjectDirectory } from './objects.ts'
@@ -22,16 +22,16 @@ export interface TransactionContext {
   readonly objects: ObjectDirectory
   readonly streams: StreamLinks
   readonly images: ImageLinks
+  /** Whether there can be locks. Without them nobody keeps anybody from publishing. */
+  readonly locked: boolean
+  readonly onLock: LockOptions['onLock']
   assertWritable(): void
   /** Brings everything stored to disk. */
   sync(): Promise<void>
 }
 
-/** How a transaction is committed. */
-export interface CommitOptions {
-  /** Ends the wait for others who publish. */
-  readonly signal?: AbortSignal | undefined
-}
+/** How a transaction is committed: `signal` ends the wait for others who publish. */
+export type CommitOptions = Pick<LockOptions, 'signal'>
 
 /** A name for a stream (by its content id) or for an image (by its id). */
 export type RefArguments =
@@ -106,7 +106,7 @@ export class Transaction {
    */
   async commit({ signal }: CommitOptions = {}): Promise<void> {
     this.#context.assertWritable()
-    const unlock = await lockPublishing(this.#context.root, signal)
+    const unlock = await lockPublishing(this.#context, signal)
     try {
       for (let left = maxTries; ; left--) {
         for (const decide of this.#decisions) decide()
@@ -192,7 +192,11 @@ export class Transaction {
  * returns ends that. The lock is on `meta.json`: that on the directory is shared by all who import, and no other program
  * takes one on the file.
  */
-async function lockPublishing(root: string, signal: AbortSignal | undefined): Promise<() => void> {
+async function lockPublishing(
+  { root, locked, onLock }: TransactionContext,
+  signal: AbortSignal | undefined,
+): Promise<() => void> {
+  if (!locked) return () => {}
   const path = `${root}/${metadataName}`
   let fd: number
   try {
@@ -201,7 +205,7 @@ async function lockPublishing(root: string, signal: AbortSignal | undefined): Pr
     throw systemError(error, 'write', 'cannot lock the repository', path)
   }
   try {
-    await lockDirectory(fd, path, 'exclusive', { signal })
+    await lockDirectory(fd, path, 'exclusive', { signal, onLock })
     return () => closeSync(fd)
   } catch (error) {
     closeSync(fd)

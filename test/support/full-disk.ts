@@ -1,6 +1,6 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { Repository } from '../../src/repository/index.ts'
+import { OutputFile, Repository, writeOutputFile } from '../../src/repository/index.ts'
 import { filesBelow } from './files.ts'
 import { smallFileSystem } from './small-file-system.ts'
 
@@ -54,6 +54,22 @@ export function describeFullDisk(): void {
       })
       expect(filesBelow(small.path)).toEqual(before)
     })
+  })
+
+  test('a file that is to be replaced on a full file system stays as it was', async (context) => {
+    const small = smallFileSystem()
+    if (small === undefined) return context.skip()
+    const path = `${small.path}/image`
+    writeFileSync(path, 'old')
+    const full = { code: 'ERR_NO_SPACE', path, hint: expect.stringContaining('free space') }
+    await expect(writeOutputFile(path, Buffer.alloc(2 ** 21))).rejects.toMatchObject(full)
+    const file = new OutputFile(path)
+    for (let i = 0; i < 20; i++) file.stream.write(Buffer.alloc(100_000))
+    await expect(file.commit()).rejects.toMatchObject(full)
+    expect(readFileSync(path, 'utf8')).toBe('old')
+    expect(filesBelow(small.path)).toEqual(['image'])
+    await writeOutputFile(path, Buffer.from('new'))
+    expect(readFileSync(path, 'utf8')).toBe('new')
   })
 
   test('a read-only file system: reading works, writing says why not', async (context) => {

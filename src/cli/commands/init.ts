@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander'
 import { ComposefsError } from '../../errors.ts'
 import type { Algorithm } from '../../fsverity/object-id.ts'
+import type { InitOptions } from '../../repository/init.ts'
 import { Repository } from '../../repository/repository.ts'
-import { resetMetadata } from '../../repository/reset.ts'
+import { resetRepository } from '../../repository/reset.ts'
 import { erofsVersion, type GlobalOptions, globals, opening, repositoryPlace } from '../context.ts'
 import { printLine } from '../output.ts'
 
@@ -14,16 +15,17 @@ export function addInitCommand(program: Command): void {
     .argument('[path]', 'where; otherwise what --repo, --user, --system or COMPOSEFS_REPO say')
     .addOption(new Option('--algorithm <name>', 'fsverity-sha256-12 or fsverity-sha512-12 (default)'))
     .option('--ensure', 'open what is there, whatever its configuration')
-    .option('--reset-metadata', 'drop all streams and images first; objects stay')
+    .option('--reset-metadata', 'drop all streams and images of a repository that nobody else uses; objects stay')
     .addHelpText('after', '\nExample:\n  composefs init --insecure --erofs-version 1 ./repo')
     .action(async (path: string | undefined, flags: InitFlags, command: Command) => {
       const options = globals(command)
       const where = path ?? namedPlace(options)
-      if (flags.resetMetadata) resetMetadata(where)
-      const repository = await open(where, flags, command)
+      const wanted = initOptions(flags, options)
+      if (flags.resetMetadata) await resetRepository(where, { ...wanted, ...opening })
+      const repository = await open(where, flags, wanted)
       const { metadata, verityRequired, isNew } = repository
       await repository.close()
-      if (!isNew) {
+      if (!isNew && !flags.resetMetadata) {
         const kept = flags.ensure ? ' (existing configuration preserved)' : ''
         await printLine(`Repository already initialized at ${where}${kept}`)
         return
@@ -48,8 +50,7 @@ interface InitFlags {
   readonly resetMetadata?: true
 }
 
-async function open(path: string, flags: InitFlags, command: Command): Promise<Repository> {
-  const options = globals(command)
+async function open(path: string, flags: InitFlags, wanted: InitOptions): Promise<Repository> {
   if (flags.ensure) {
     try {
       return await Repository.open(path, opening)
@@ -57,13 +58,16 @@ async function open(path: string, flags: InitFlags, command: Command): Promise<R
       if (!(error instanceof ComposefsError) || error.code !== 'ERR_REPOSITORY_MISSING') throw error
     }
   }
+  return Repository.init(path, { ...wanted, ...opening })
+}
+
+function initOptions(flags: InitFlags, options: GlobalOptions): InitOptions {
   const version = erofsVersion(options)
-  return Repository.init(path, {
+  return {
     algorithm: algorithmOf(flags.algorithm) ?? options.hash ?? 'sha512',
     insecure: options.insecure ?? false,
     ...(version !== undefined && { erofsVersion: version }),
-    ...opening,
-  })
+  }
 }
 
 function algorithmOf(name: string | undefined): Algorithm | undefined {

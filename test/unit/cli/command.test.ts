@@ -9,6 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { makeProgram } from '../../../src/cli/program.ts'
 import { fsverityDigest } from '../../../src/fsverity/index.ts'
 import { Installed } from '../../support/command.ts'
+import { tree } from '../../support/files.ts'
 import { digestOf, dockerArchive, imageOf } from '../../support/image-archive.ts'
 import { entry, tar } from '../../support/tar.ts'
 
@@ -228,4 +229,17 @@ test('every command has help with an example', async () => {
     expect(help, name).toContain('Example')
     expect(help, name).toContain(`composefs ${name.split(' ')[0]}`.slice(0, 9))
   }
+})
+
+test('init --reset-metadata looks at its arguments, and at what it is to reset, before anything goes', () => {
+  const reset = (...args: string[]) => composefs(['--insecure', 'init', '--reset-metadata', ...args])
+  const before = tree(installed.file('repo'))
+  expect(reset('--algorithm', 'fsverity-md5-12', 'repo').error).toContain('there is no algorithm')
+  expect(reset('src').error).toContain('[ERR_REPOSITORY_MISSING]')
+  expect(tree(installed.file('repo'))).toEqual(before)
+  const { status, out } = reset('--algorithm', 'fsverity-sha256-12', 'repo')
+  expect([status, out]).toEqual([0, expect.stringContaining('Initialized composefs repository at repo')])
+  expect(composefs(['oci', 'images']).out).toBe('No images found\n')
+  composefs(['import', '--name', 'mine'], archive)
+  expect(composefs(['oci', 'compute-id', 'mine']).out).toBe(`${id}\n`)
 })

@@ -1,7 +1,7 @@
-import { existsSync, linkSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { treeOfDirectory, versionRule } from '../../../src/cli/mkfs.ts'
+import { treeOfDirectory, versionRule, writeTree } from '../../../src/cli/mkfs.ts'
 import { freshDirectory } from '../../support/disk.ts'
 
 test('the version rules of mkcomposefs', () => {
@@ -59,4 +59,15 @@ test('a symlink is followed for the sake of a slash behind it, and only then', a
   await expect(treeOfDirectory(join(root, 'link'), options)).rejects.toMatchObject({ code: 'ERR_NOT_DIRECTORY' })
   const both = treeOfDirectory(root, { ...options, userXattrs: true })
   await expect(both).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+})
+
+test('an image takes the place of the one before once it is whole', async () => {
+  const root = freshDirectory()
+  const [image, kept] = [join(root, '../image'), join(root, '../kept')]
+  const tree = await treeOfDirectory(root, { algorithm: 'sha256', skipXattrs: true })
+  writeFileSync(image, 'old')
+  linkSync(image, kept)
+  await writeTree(tree, { image, format: { version: 1 }, digest: undefined })
+  expect(statSync(image).size).toBeGreaterThan(4000)
+  expect(readFileSync(kept, 'utf8')).toBe('old')
 })

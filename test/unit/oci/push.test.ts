@@ -57,6 +57,17 @@ describe('a push to a layout', () => {
     expect(readdirSync(join(at, 'to')).sort()).toEqual(['blobs', 'index.json', 'oci-layout'])
   })
 
+  test('several at the same time all find their place in the index', async () => {
+    const { repository, at } = await imported(1)
+    const tags = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+    await Promise.all(tags.map((tag) => pushImage(repository, 'x', new LayoutDestination(join(at, 'to'), tag))))
+    const names = index(join(at, 'to')).manifests.map(
+      ({ annotations }: { annotations: Record<string, string> }) => annotations['org.opencontainers.image.ref.name'],
+    )
+    expect(names.sort()).toEqual(tags)
+    expect(readdirSync(join(at, 'to')).sort()).toEqual(['blobs', 'index.json', 'oci-layout'])
+  })
+
   test('the other images stay, and what had the tag loses it', async () => {
     const { repository, at } = await imported(1)
     const layout = join(at, 'to')
