@@ -34,7 +34,7 @@ export function isPrivate(host: string): boolean {
 /** The IPv4 address inside one of IPv6 (mapped, compatible, NAT64), as URLs write it. */
 function embedded(address: string): string {
   const [, high, low] = /^(?:::(?:ffff:(?:0:)?)?|64:ff9b::)([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(address) ?? []
-  const dotted = /^(?:::(?:ffff:(?:0:)?)?|64:ff9b::)([0-9.]+)$/i.exec(address)?.[1]
+  const dotted = /^(?:::(?:ffff:(?:0:)?)?|64:ff9b::)((?:[0-9]+\.){3}[0-9]+)$/i.exec(address)?.[1]
   if (high === undefined || low === undefined) return dotted ?? address
   return [high, low].flatMap((hex) => [Number.parseInt(hex, 16) >> 8, Number.parseInt(hex, 16) & 255]).join('.')
 }

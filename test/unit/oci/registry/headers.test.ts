@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { parseChallenges } from '../../../../src/oci/registry/challenge.ts'
 import { Retryable, retryAfter, seconds, statusFailure } from '../../../../src/oci/registry/failures.ts'
-import { isLoopback, isSameSite } from '../../../../src/oci/registry/hosts.ts'
+import { isLoopback, isPrivate, isSameSite } from '../../../../src/oci/registry/hosts.ts'
 
 const parsed = (header: string | string[] | undefined) =>
   parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)])
@@ -49,6 +49,21 @@ describe('hosts', () => {
     ['10.0.0.1', false],
   ])('%s is loopback: %s', (host, expected) => {
     expect(isLoopback(host)).toBe(expected)
+  })
+
+  test.each([
+    ...['10.0.0.1', '10.0.0.1:5000', '127.0.0.1', '100.64.1.1', '169.254.169.254:80', '172.31.0.1', '192.168.0.1'],
+    ...['0.0.0.0', '224.0.0.1', '255.255.255.255', '::1', '[::1]:5000', '::', 'fc00::1', '[fdab::1]', 'fe80::1'],
+    ...['::ffff:10.0.0.1', '[::ffff:a00:1]:80', '64:ff9b::a00:1', '::10.0.0.1', 'localhost', 'a.localhost:80'],
+  ])('%s is private', (host) => {
+    expect(isPrivate(host)).toBe(true)
+  })
+
+  test.each([
+    ...['1.1.1.1', '172.32.0.1', '11.0.0.1:80', '169.253.0.1', '2606:4700::1', '[2606:4700::1]:80', '64:ff9b::808:808'],
+    ...['::ffff:8.8.8.8', 'quay.io', '10.example.com', 'localhost.example.com'],
+  ])('%s is not, as far as its name tells', (host) => {
+    expect(isPrivate(host)).toBe(false)
   })
 
   test.each([

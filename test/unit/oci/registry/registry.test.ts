@@ -1,10 +1,15 @@
 import { writeFileSync } from 'node:fs'
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type Mirror, parseReference, RegistryClient, type RegistryOptions } from '../../../../src/oci/index.ts'
+import { Connections } from '../../../../src/oci/registry/connections.ts'
+import { codes, networkFailure } from '../../../../src/oci/registry/failures.ts'
+import { proxyFor } from '../../../../src/oci/registry/proxy.ts'
 import { digestOf, imageOf } from '../../../support/image-archive.ts'
+import { selfSigned } from '../../../support/self-signed.ts'
 import { type Served, serve } from '../../../support/serve.ts'
 import { tar } from '../../../support/tar.ts'
 import { temporaryDirectory } from '../../../support/temporary-directory.ts'
@@ -322,17 +327,71 @@ describe('registries.conf', () => {
     expect(server.requests).toEqual([])
   })
 
-  test.each([
-    ['lacks it', (response: ServerResponse) => response.writeHead(404).end()],
-    ['is broken', (response: ServerResponse) => response.writeHead(500).end()],
-    ['wants a login', (response: ServerResponse) => response.writeHead(401, { 'www-authenticate': 'Basic' }).end()],
-  ])('a mirror that %s does not matter', async (_what, answer) => {
+  test.each<[string, (response: ServerResponse) => unknown]>([
+    ['lacks it', (response) => response.writeHead(404).end()],
+    ['refuses', (response) => response.writeHead(403).end()],
+    ['is broken', (response) => response.writeHead(500).end()],
+    ['is cut', (response) => response.destroy()],
+    ['wants a login', (response) => response.writeHead(401, { 'www-authenticate': 'Basic' }).end()],
+    ['is a page', (response) => sendManifest(response, '<html>log in</html>')],
+    [
+      'has another',
+      (response) => sendManifest(response, manifest, { 'docker-content-digest': `sha256:${'0'.repeat(64)}` }),
+    ],
+  ])('a mirror that %s is named and does not matter', async (_what, answer) => {
+    const warnings: string[] = []
+    const onWarning = ({ message }: Error) => void warnings.push(message)
     const mirror = await serve((_request, response) => answer(response))
     const server = await serve((_request, response) => sendManifest(response))
-    const client = await open(`${server.host}/a/b:x`, withMirror(server, mirror))
-    expect(await client.head()).toBeDefined()
+    const client = await open(`${server.host}/a/b:x`, { ...withMirror(server, mirror), onWarning })
     expect((await client.manifest()).digest).toBe(digestOf(manifest))
+    expect(warnings).toEqual([expect.stringContaining(`(mirror ${mirror.host}/m/a/b)`)])
+    expect(await client.head()).toBeDefined()
     expect(mirror.requests.filter(({ headers }) => headers.authorization !== undefined)).toEqual([])
+  })
+
+  test.each(['127.0.0.1:1', 'mirror.composefs.invalid'])(
+    'a mirror that is not there, nor is the registry: %s',
+    async (host) => {
+      const mirrors: Mirror[] = [{ location: `${host}/m`, insecure: false, pulls: 'all' }]
+      const server = await serve((_request, response) => response.writeHead(404).end())
+      const rule = { prefix: server.host, location: server.host, insecure: true, blocked: false, mirrors, file: 'f' }
+      await expect(ask(server, { registriesConfig: { ...none, rules: [rule] } })).rejects.toMatchObject({
+        code: 'ERR_REGISTRY_NOT_FOUND',
+        hint: expect.stringMatching(`its mirrors failed: the manifest of .*mirror ${host}/m/a/b.*cannot be reached`),
+      })
+    },
+  )
+
+  test('what a mirror lacks of an image comes from the registry, also where it is cut there', async () => {
+    const blob = Buffer.alloc(300_000, 'blob')
+    const other = Buffer.alloc(1000, 'other')
+    const mirror = await serve((request, response) => {
+      if (request.url!.includes('/manifests/')) return sendManifest(response)
+      if (!request.url!.endsWith(digestOf(blob))) return response.writeHead(404).end()
+      response.writeHead(request.headers.range === undefined ? 200 : 404)
+      return response.write(blob.subarray(0, 200_000), () => response.destroy())
+    })
+    const server = await serve((request, response) => {
+      if (request.url!.endsWith(digestOf(other))) return response.end(other)
+      const [, start = '0'] = /^bytes=([0-9]+)-/.exec(request.headers.range ?? '') ?? []
+      const range = `bytes ${start}-${blob.length - 1}/${blob.length}`
+      return response.writeHead(206, { 'content-range': range }).end(blob.subarray(Number(start)))
+    })
+    const warnings: string[] = []
+    const onWarning = ({ message }: Error) => void warnings.push(message)
+    const client = await open(`${server.host}/a/b:x`, { ...withMirror(server, mirror), onWarning })
+    await client.manifest()
+    const read = async (bytes: Buffer) => {
+      const wanted = { digest: digestOf(bytes), size: bytes.length }
+      return Buffer.concat(await client.blob(wanted, 'layer 1 of 2').toArray()).equals(bytes)
+    }
+    expect([await read(blob), await read(other)]).toEqual([true, true])
+    expect(server.requests[0]!.headers.range).toMatch(/^bytes=[1-9][0-9]+-299999$/)
+    expect(warnings).toHaveLength(2)
+    // It has other things.
+    expect((await client.manifest()).digest).toBe(digestOf(manifest))
+    expect(mirror.lines().at(-1)).toBe('GET /v2/m/a/b/manifests/x')
   })
 })
 
@@ -381,6 +440,176 @@ describe('proxies', () => {
     const client = await open('registry.composefs.test/a', { idleTimeout: 200, retryTimes: 0 })
     await expect(client.manifest()).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
     expect(asked).toEqual([expect.stringMatching(/^CONNECT registry\.composefs\.test:443 /)])
+  })
+})
+
+test('a proxy that refuses is told as such, and gets its own login', async () => {
+  const asked: string[] = []
+  const refusing = createServer((socket) => {
+    socket.once('data', (head) => {
+      asked.push(String(head))
+      socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n')
+    })
+  })
+  await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void refusing.close())
+  const { port } = refusing.address() as { port: number }
+  for (const name of ['HTTPS_PROXY', 'https_proxy']) vi.stubEnv(name, `http://user:p%40ss@127.0.0.1:${port}`)
+  for (const name of ['NO_PROXY', 'no_proxy']) vi.stubEnv(name, 'other.test')
+  const client = await open('registry.composefs.test/a', { retryTimes: 0 })
+  await expect(client.manifest()).rejects.toMatchObject({
+    code: 'ERR_REGISTRY_UNREACHABLE',
+    message: expect.stringContaining(`the proxy 127.0.0.1:${port} answers with the status 407`),
+  })
+  expect(asked[0]).toContain(`Basic ${Buffer.from('user:p@ss').toString('base64')}`)
+})
+
+test.each([
+  ['registry.test', 443, '', true],
+  ['registry.test', 443, 'other.test', true],
+  ['registry.test', 443, '*', false],
+  ['registry.test', 443, 'other.test, registry.test', false],
+  ['a.registry.test', 443, 'registry.test', false],
+  ['a.registry.test', 443, '.registry.test', false],
+  ['a.registry.test', 443, '*.registry.test', false],
+  ['aregistry.test', 443, 'registry.test', true],
+  ['registry.test', 5000, 'registry.test:5000', false],
+  ['registry.test', 443, 'registry.test:5000', true],
+  ['10.1.2.3', 443, '10.0.0.0/8', false],
+  ['11.1.2.3', 443, '10.0.0.0/8,fc00::/7', true],
+  ['fc00::1', 443, '10.0.0.0/8,fc00::/7', false],
+  ['::1', 443, '::1', false],
+  ['::1', 5000, '[::1]:5000', false],
+])('%s:%i with no_proxy=%j', (host, port, exceptions, proxied) => {
+  vi.stubEnv('https_proxy', 'proxy.test:8080')
+  vi.stubEnv('no_proxy', exceptions)
+  expect(proxyFor(true, host, port)?.href).toBe(proxied ? 'http://proxy.test:8080/' : undefined)
+})
+
+describe('token servers', () => {
+  /** Everything is reached through a proxy: what it stands for need not exist. */
+  const behindProxy = async (answer: (request: IncomingMessage, response: ServerResponse) => unknown) => {
+    const server = await serve(answer)
+    const line = createServer((socket) => {
+      socket.once('data', () => {
+        const [host, port] = server.host.split(':')
+        const upstream = connect(Number(port), host, () => {
+          socket.write('HTTP/1.1 200 OK\r\n\r\n')
+          socket.pipe(upstream).pipe(socket)
+        })
+        upstream.on('error', () => socket.destroy())
+        socket.on('error', () => upstream.destroy())
+      })
+    })
+    await new Promise<void>((resolve) => line.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void line.close())
+    const url = `http://127.0.0.1:${(line.address() as { port: number }).port}`
+    for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']) vi.stubEnv(name, url)
+    for (const name of ['NO_PROXY', 'no_proxy']) vi.stubEnv(name, '')
+    return server
+  }
+
+  const challenging = (realm: string) => (request: IncomingMessage, response: ServerResponse) => {
+    if (request.url!.startsWith('/token')) return response.end('{"token":"T"}')
+    if (request.headers.authorization === 'Bearer T') return sendManifest(response)
+    return response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end()
+  }
+
+  const anonymous = async (name: string, options: RegistryOptions = {}) => {
+    const { creds: _, ...rest } = fast
+    const all = { registriesConfig: none, ...rest, authFile: '/dev/null', tlsVerify: false, ...options }
+    const client = await RegistryClient.open(parseReference(name), all)
+    onTestFinished(() => client.close())
+    return client.manifest()
+  }
+
+  test.each([
+    'https://10.0.0.1/token',
+    'https://169.254.169.254/token',
+    'https://[::1]/token',
+    'https://localhost/token',
+    'https://0x7f.1/token',
+  ])('inside a private network are not for a registry outside: %s', async (realm) => {
+    const server = await behindProxy(challenging(realm))
+    await expect(anonymous('registry.composefs.test/a/b')).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_PROTOCOL',
+      message: expect.stringContaining('inside a private network'),
+      hint: expect.stringContaining(`--auth-realm ${new URL(realm).host}`),
+    })
+    expect(server.requests.filter(({ url }) => url!.startsWith('/token'))).toEqual([])
+  })
+
+  test.each([
+    ['http://registry.composefs.test:8080/token', undefined],
+    ['http://auth.other.test/token', ['auth.other.test']],
+  ])(
+    'on plain HTTP are for a registry that speaks it, on its own host or where the user says so: %s',
+    async (realm, trustedRealms) => {
+      await behindProxy(challenging(realm))
+      const options = trustedRealms === undefined ? {} : { trustedRealms }
+      expect((await anonymous('registry.composefs.test/a/b', options)).digest).toBe(digestOf(manifest))
+    },
+  )
+
+  test.each(['http://auth.registry.composefs.test/token', 'http://10.0.0.1/token', 'http://other.test/token'])(
+    'on plain HTTP are not for other hosts: %s',
+    async (realm) => {
+      await behindProxy(challenging(realm))
+      const message = expect.stringContaining('is not on https')
+      await expect(anonymous('registry.composefs.test/a/b')).rejects.toMatchObject({
+        code: 'ERR_REGISTRY_PROTOCOL',
+        message,
+      })
+    },
+  )
+
+  test('whose name leads into a private network are not asked', async () => {
+    const options = { tls: {}, connectTimeout: 1000, idleTimeout: 1000, direct: true, publicOnly: true }
+    const connections = new Connections(options)
+    const request = connections.request(true, { host: 'localhost', port: 1, path: '/' })
+    const error = await new Promise((resolve) => request.on('error', resolve).end())
+    expect(error).toMatchObject({ code: codes.inside })
+    expect(networkFailure(error, new URL('https://localhost'), { what: 'a', reference: 'b' })).toMatchObject({
+      code: 'ERR_REGISTRY_PROTOCOL',
+    })
+    connections.destroy()
+  })
+
+  describe('and redirects of a registry on https', () => {
+    const plain = () => serve((request, response) => challenging('')(request, response))
+    const secure = async (answer: (request: IncomingMessage, response: ServerResponse) => unknown) => {
+      const server = createHttpsServer(selfSigned, (request, response) => {
+        if (request.url === '/v2/') response.end('{}')
+        else answer(request, response)
+      })
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      onTestFinished(() => void server.close().closeAllConnections())
+      return `127.0.0.1:${(server.address() as { port: number }).port}/a/b:x`
+    }
+
+    test('never lead a login down to plain HTTP, not even on its host', async () => {
+      const { host, requests } = await plain()
+      const name = await secure(challenging(`http://${host}/token`))
+      const message = expect.stringContaining('is not on https')
+      await expect(anonymous(name)).rejects.toMatchObject({ code: 'ERR_REGISTRY_PROTOCOL', message })
+      await expect(anonymous(name, { creds: 'me:secret' })).rejects.toMatchObject({ message })
+      expect(requests).toEqual([])
+    })
+
+    test('never take the Authorization down to plain HTTP, not even on its host', async () => {
+      const { host, requests } = await serve((_request, response) => sendManifest(response))
+      const seen: (string | undefined)[] = []
+      const name = await secure((request, response) => {
+        seen.push(request.headers.authorization)
+        if (request.headers.authorization !== undefined) {
+          return response.writeHead(307, { location: `http://${host}${request.url}` }).end()
+        }
+        return response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end()
+      })
+      expect((await anonymous(name, { creds: 'me:secret' })).digest).toBe(digestOf(manifest))
+      expect(seen).toEqual([undefined, expect.stringMatching(/^Basic /)])
+      expect(requests.map(({ headers }) => headers.authorization)).toEqual([undefined])
+    })
   })
 })
 

@@ -1,0 +1,21 @@
+/** A certificate for 127.0.0.1 that nobody vouches for, and its key, which is no secret. */
+export const selfSigned: { readonly cert: string; readonly key: string } = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBhjCCASygAwIBAgIUFefv9Q0yal5nWtn1X/G9tYO+398wCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjgxMDU3MjNaGA8yMTI2MTEwNDEwNTcy
+M1owDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOsZ
+mS705rOeEhcbe+h99mGw9W8htzA0wqOlb/Gk+9vmgklxu7ayDdXK5jew5ka8K8FA
+Ug8uBN936R2TQ+rBftOjZDBiMB0GA1UdDgQWBBRmwcut21rf7ayDq7GyeG27RMkq
+lDAfBgNVHSMEGDAWgBRmwcut21rf7ayDq7GyeG27RMkqlDAPBgNVHRMBAf8EBTAD
+AQH/MA8GA1UdEQQIMAaHBH8AAAEwCgYIKoZIzj0EAwIDSAAwRQIgOf2HRZ3RW37Y
+DLS65NcsRTOPgzsWYusJwAZSDlYDWBECIQDvG8FbIy67ZxLYQ0ybbbY8rMK+4j8y
+96iDJ7Oh1GBszw==
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgbstDzaWQDr0jIqJJ
+xgQZ1RC4B6WCec551j4t7qu16tyhRANCAATrGZku9OaznhIXG3voffZhsPVvIbcw
+NMKjpW/xpPvb5oJJcbu2sg3VyuY3sOZGvCvBQFIPLgTfd+kdk0PqwX7T
+-----END PRIVATE KEY-----
+`,
+}
