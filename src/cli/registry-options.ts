@@ -39,7 +39,7 @@ export function addRegistryOptions(command: Command): Command {
     .option('--tls-verify [bool]', 'check certificates and refuse plain HTTP; default: true')
     .option('--cert-dir <dir>', 'directory with *.crt to trust, *.cert and *.key to show')
     .option('--retry-times <n>', 'how often a request is tried again; default: 5')
-    .option('--timeout <seconds>', 'how long to wait for the other side; default: 60')
+    .option('--timeout <seconds>', 'how long the other side may do nothing, or next to nothing; default: 60')
     .option('--parallel <n>', 'layers that are on their way at once; default: 4')
     .addOption(
       new Option('--progress <how>', 'progress on stderr')

@@ -3,6 +3,7 @@ import { createServer as createHttpServer, type IncomingMessage, type ServerResp
 import { createServer as createHttpsServer } from 'node:https'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type Mirror, parseReference, RegistryClient, type RegistryOptions } from '../../../../src/oci/index.ts'
 import { Connections } from '../../../../src/oci/registry/connections.ts'
@@ -54,6 +55,38 @@ describe('a manifest', () => {
       sendManifest(response, manifest, { 'docker-content-digest': `sha256:${'0'.repeat(64)}` }),
     )
     await expect(ask(lying)).rejects.toMatchObject({ code: 'ERR_DIGEST_MISMATCH' })
+  })
+
+  test.each([
+    ['gzip', gzipSync(manifest)],
+    ['x-gzip', gzipSync(manifest)],
+    ['deflate', deflateSync(manifest)],
+    ['deflate', deflateRawSync(manifest)],
+    ['br', brotliCompressSync(manifest)],
+    ['gzip', manifest],
+    ['br', manifest],
+    ['identity', manifest],
+    ['unheard-of', manifest],
+  ])('packed on its way, or said to be: %s', async (encoding, body) => {
+    const headers = { 'content-encoding': encoding, 'docker-content-digest': digestOf(manifest) }
+    const server: Served = await serve((request, response) => {
+      // Whoever packs manifests packs tokens.
+      if (request.url!.startsWith('/token')) {
+        const token = Buffer.from('{"token":"T"}')
+        const packed = body === manifest ? token : gzipSync(token)
+        return response.writeHead(200, { 'content-encoding': body === manifest ? encoding : 'gzip' }).end(packed)
+      }
+      if (request.headers.authorization === 'Bearer T') return sendManifest(response, body, headers)
+      const bearer = `Bearer realm="http://${server.host}/token"`
+      return response.writeHead(401, { 'www-authenticate': bearer }).end()
+    })
+    expect((await ask(server)).bytes).toEqual(manifest)
+  })
+
+  test('that unpacks without end is refused', async () => {
+    const bomb = gzipSync(Buffer.alloc(64 << 20, ' '))
+    const server = await serve((_request, response) => sendManifest(response, bomb, { 'content-encoding': 'gzip' }))
+    await expect(ask(server)).rejects.toMatchObject({ code: 'ERR_OCI_JSON' })
   })
 
   test('cut in its middle comes again', async () => {
