@@ -7,6 +7,8 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { escapeControls } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
+import { Turns } from '../turns.ts'
+import { interruption } from './interrupt.ts'
 
 /** What the process ends with if it fails for another reason than wrong usage; a command may say otherwise. */
 export const exitStatus: { failure: number } = { failure: 1 }
@@ -42,6 +44,15 @@ export const note = (line: string): void => {
 /** The same for programs that watch. */
 export const noteJson = (value: object): void => {
   process.stderr.write(`${json(value)}\n`)
+}
+
+/** Writes one piece after the other to stdout, no faster than they are read. Ctrl-C ends it. */
+export async function printAll(pieces: Iterable<string | Buffer>): Promise<void> {
+  const turns = new Turns(interruption)
+  for (const piece of pieces) {
+    await print(piece)
+    if (turns.over) await turns.next()
+  }
 }
 
 /**

@@ -131,7 +131,7 @@ async function* pieces(
   options: SplitstreamOptions,
   look: (chunk: SplitstreamChunk) => void = () => {},
 ): AsyncGenerator<Buffer, void, undefined> {
-  const stream = parseSplitstream(repository.readObject(id), { algorithm: repository.algorithm, ...options })
+  const stream = parseSplitstream(repository.objects.openFile(id), { algorithm: repository.algorithm, ...options })
   // Most pieces are short: each on its own would cost a turn of the event loop.
   let gathered: Buffer[] = []
   let length = 0

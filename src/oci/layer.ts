@@ -116,7 +116,7 @@ export function streamInfo(
   wanted: SplitstreamExpectations = {},
 ): SplitstreamInfo {
   // Whoever uses it will read it again, and compare it with its id then.
-  const file = repository.readObject(id, { verify: false })
+  const file = repository.objects.openFile(id, { verify: false })
   return parseSplitstreamInfo(file, { ...wanted, algorithm: repository.algorithm })
 }
 
@@ -147,18 +147,22 @@ function layerStages(repository: Repository, options: LayerOptions) {
   const sink = new SplitstreamSink(repository.objects)
   const head: Transform[] = decompress === undefined ? [split] : [blob, decompress, split]
   const finish = async (): Promise<StoredLayer> => {
-    // One verifier keeps one promise: of a plain tar that is the blob's digest.
-    if (diffId !== undefined && layer.digest !== diffId) throw wrongDiffId(name, diffId, layer.digest!)
     const stream = await sink.result
-    const known = await settle(repository, layer.digest!, stream, options.signal)
-    return {
-      diffId: layer.digest!,
-      digest: blob.digest!,
-      size: blob.size,
-      tarSize: layer.size,
-      inlineSize: stream.inlineSize,
-      compression: decompress?.compression ?? 'none',
-      ...known,
+    try {
+      // One verifier keeps one promise: of a plain tar that is the blob's digest.
+      if (diffId !== undefined && layer.digest !== diffId) throw wrongDiffId(name, diffId, layer.digest!)
+      const known = await settle(repository, layer.digest!, stream, options.signal)
+      return {
+        diffId: layer.digest!,
+        digest: blob.digest!,
+        size: blob.size,
+        tarSize: layer.size,
+        inlineSize: stream.inlineSize,
+        compression: decompress?.compression ?? 'none',
+        ...known,
+      }
+    } finally {
+      stream.discard()
     }
   }
   return { stages: [...head, new ObjectWriter(repository.objects)], sink, finish }

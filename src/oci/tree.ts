@@ -49,8 +49,8 @@ export async function layersToTree(
     await turns.next()
     merger.beginLayer()
     try {
-      const file = repository.readObject(id, { memory })
-      if (memory === undefined || file.length > memory.length) memory = file
+      const file = repository.objects.openFile(id, { memory })
+      if (Buffer.isBuffer(file) && (memory === undefined || file.length > memory.length)) memory = file
       const layer = parseSplitstream(file, wanted)
       const machine = new SplitstreamEntriesMachine({ streamSize: layer.streamSize })
       for (const chunk of layer.chunks()) {

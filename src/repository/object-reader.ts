@@ -50,6 +50,29 @@ export function readObject(path: string, id: ObjectId, verity: VerityKeeper, opt
   })
 }
 
+/** A large object that is read where it is asked for; whoever opens it has compared it with its id. */
+export class ObjectFile {
+  readonly length: number
+  readonly #path: string
+
+  constructor(path: string) {
+    this.#path = path
+    this.length = withObject(path, (fd) => assertFile(fstatSync(fd), path).size)
+  }
+
+  /** @throws {@link ComposefsError} `ERR_NOT_FOUND`, `ERR_REPOSITORY_CORRUPT` where it ends before, `ERR_IO` */
+  subarray(start: number, end: number): Buffer {
+    return withObject(this.#path, (fd) => {
+      const bytes = Buffer.allocUnsafe(end - start)
+      if (fill(fd, bytes, start) === bytes.length) return bytes
+      throw new ComposefsError('ERR_REPOSITORY_CORRUPT', 'an object became shorter while it was read', {
+        path: this.#path,
+        hint: storeAgain,
+      })
+    })
+  }
+}
+
 /** Compares an object of any size with its id. Throws what `ObjectDirectory.verify` says. */
 export function verifyObject(path: string, id: ObjectId, verity: VerityKeeper): void {
   withObject(path, (fd) => {
@@ -214,11 +237,11 @@ function holds(fd: number, contents: Buffer): boolean {
   return at === contents.length
 }
 
-/** Reads until the buffer is full or the file ends. */
-function fill(fd: number, buffer: Buffer): number {
+/** Reads until the buffer is full or the file ends; from where the file stands, or from a place of it. */
+function fill(fd: number, buffer: Buffer, from?: number): number {
   let at = 0
   while (at < buffer.length) {
-    const length = readSync(fd, buffer, at, buffer.length - at, null)
+    const length = readSync(fd, buffer, at, buffer.length - at, from === undefined ? null : from + at)
     if (length === 0) break
     at += length
   }

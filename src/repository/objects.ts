@@ -10,20 +10,26 @@ import { fsverityDigest } from '../fsverity/merkle.ts'
 import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import type { DraftRules } from '../native/draft-files.ts'
 import { isErrno, systemError } from '../native/errno.ts'
-import type { ObjectSink, ObjectStore } from '../streams/records.ts'
+import type { ObjectSink, ObjectStore, Scratch } from '../streams/records.ts'
+import type { SplitstreamFile } from '../streams/splitstream-format.ts'
 import {
   isDamage,
   isIntact,
   isIntactLater,
   missingObject,
+  ObjectFile,
   ObjectReadable,
   type ReadOptions,
   readObject,
   verifyObject,
 } from './object-reader.ts'
 import { type ObjectReceiver, StreamedObject } from './object-sink.ts'
+import { ScratchFile } from './scratch.ts'
 import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
 import { VerityKeeper, type VerityPolicy } from './verity.ts'
+
+/** Objects up to this many bytes are read whole where parts would do. */
+const readWhole = 16 * 1024 * 1024
 
 /** What a store has done since it was opened. */
 export interface ObjectStats {
@@ -202,6 +208,16 @@ export class ObjectDirectory implements ObjectStore {
     return new StreamedObject(this.#receiver, size)
   }
 
+  /** Opens a temporary file of the store for bytes that memory shall not hold. @throws {@link ComposefsError} as {@link create} */
+  openScratch(): Scratch {
+    this.#beforeWrite()
+    try {
+      return new ScratchFile(this.#beginFile(), this.path)
+    } catch (error) {
+      throw systemError(error, 'write', 'cannot make a temporary file', this.path)
+    }
+  }
+
   /**
    * The contents of an object.
    *
@@ -217,6 +233,16 @@ export class ObjectDirectory implements ObjectStore {
   open(id: ObjectId, options?: ReadOptions): Readable {
     this.#assertOurs(id)
     return new ObjectReadable(this.pathOf(id), id, this.#verity, options, (error) => this.#notice(id, error))
+  }
+
+  /**
+   * The contents of an object to read in: all of them at once where they are not large, otherwise those that are asked
+   * for, when they are. Errors as of {@link read}, but for `ERR_LIMIT`.
+   */
+  openFile(id: ObjectId, options: ReadOptions = {}): SplitstreamFile {
+    if (this.sizeOf(id) <= readWhole) return this.read(id, options)
+    if (options.verify !== false) this.verify(id)
+    return new ObjectFile(this.pathOf(id))
   }
 
   /** Compares an object with its id, whatever its size. Throws as {@link read}, but for `ERR_LIMIT`. */

@@ -5,6 +5,7 @@
  */
 import { Writable } from 'node:stream'
 import type { ObjectId } from '../fsverity/object-id.ts'
+import { FrameQueue } from '../streams/frame-queue.ts'
 import type { Sink } from '../streams/pipeline.ts'
 import type { ObjectStore, StoredRecord } from '../streams/records.ts'
 import { SplitstreamWriterMachine, type SplitstreamWriterOptions } from '../streams/splitstream-writer.ts'
@@ -25,6 +26,8 @@ export interface FinishedSplitstream {
    * @param store default: that of the sink
    */
   store(store?: ObjectStore): Promise<ObjectId>
+  /** Lets go of it, once it was stored or is not wanted: a large one is in a temporary file of the store. */
+  discard(): void
 }
 
 /**
@@ -39,7 +42,7 @@ export interface FinishedSplitstream {
  *   const split = new ContentSplitter()
  *   const sink = new SplitstreamSink(objects)
  *   const stream = await pipeline(tar, new TarDecoder(), new PaxParser(), split, new ObjectWriter(objects), sink)
- *   return stream.store()
+ *   return stream.store().finally(() => stream.discard())
  * }
  * ```
  */
@@ -48,13 +51,15 @@ export class SplitstreamSink extends Writable implements Sink<StoredRecord, Fini
   readonly result: Promise<FinishedSplitstream>
   readonly #deferred = deferred<FinishedSplitstream>()
   readonly #store: ObjectStore
+  readonly #frames: FrameQueue
   readonly #machine: SplitstreamWriterMachine
 
   constructor(store: ObjectStore, options: Omit<SplitstreamWriterOptions, 'algorithm'> = {}) {
     super({ objectMode: true, highWaterMark: recordHighWaterMark })
     this.result = this.#deferred.promise
     this.#store = store
-    this.#machine = new SplitstreamWriterMachine({ ...options, algorithm: store.algorithm })
+    this.#frames = new FrameQueue(store.openScratch && (() => store.openScratch!()))
+    this.#machine = new SplitstreamWriterMachine({ ...options, algorithm: store.algorithm }, this.#frames)
   }
 
   override _write(record: StoredRecord, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
@@ -69,30 +74,32 @@ export class SplitstreamSink extends Writable implements Sink<StoredRecord, Fini
   }
 
   override _final(callback: (error?: Error | null) => void): void {
-    const chunks: Buffer[] = []
+    const frames = this.#frames
     try {
-      this.#machine.finish((chunk) => chunks.push(chunk))
+      const head = this.#machine.finishHead()
+      const length = head.length + frames.size
+      const { streamSize, inlineSize } = this.#machine.totals
+      const store = (store = this.#store) => storeChunks(store, length, head, frames)
+      this.#deferred.resolve({ length, streamSize, inlineSize, store, discard: () => frames.close() })
     } catch (error) {
       callback(error as Error)
       return
     }
-    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-    const { streamSize, inlineSize } = this.#machine.totals
-    const store = (store = this.#store) => storeChunks(store, chunks, length)
-    this.#deferred.resolve({ length, streamSize, inlineSize, store })
     callback()
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    if (error !== null) this.#frames.close()
     this.#deferred.abandon(error, 'SplitstreamSink')
     callback(error)
   }
 }
 
-async function storeChunks(store: ObjectStore, chunks: readonly Buffer[], length: number): Promise<ObjectId> {
+async function storeChunks(store: ObjectStore, length: number, head: Buffer, frames: FrameQueue): Promise<ObjectId> {
   const sink = store.create(length)
   try {
-    for (const chunk of chunks) await sink.write(chunk)
+    await sink.write(head)
+    for (const frame of frames) await sink.write(frame)
     return await sink.finish()
   } catch (error) {
     await sink.abort()

@@ -81,12 +81,23 @@ export interface DumpfileTextOptions {
  * ```
  */
 export function dumpfileText(fileSystem: FileSystem, options: DumpfileTextOptions = {}): Buffer {
-  const chunks: Buffer[] = []
+  const { firstNames = false } = options
+  return Buffer.concat([...dumpfileChunks(firstNames ? fileSystem.walk() : homeItems(fileSystem))])
+}
+
+/** The text of a dumpfile in chunks of 64 KiB and more, so that nobody has to hold all of it. */
+export function* dumpfileChunks(items: Iterable<WalkItem | StoredRecord>): Generator<Buffer, void, undefined> {
+  let ready: Buffer[] = []
   const emit = (chunk: Buffer) => {
-    chunks.push(chunk)
+    ready.push(chunk)
   }
   const machine = new DumpfileWriterMachine()
-  for (const item of options.firstNames ? fileSystem.walk() : homeItems(fileSystem)) machine.push(item, emit)
+  for (const item of items) {
+    machine.push(item, emit)
+    if (ready.length === 0) continue
+    yield* ready
+    ready = []
+  }
   machine.finish(emit)
-  return Buffer.concat(chunks)
+  yield* ready
 }

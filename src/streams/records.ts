@@ -103,6 +103,17 @@ export interface ObjectStore {
   putDraft?(fd: number, size: number, id: ObjectId): ObjectId
   /** Begins an object that comes in pieces and whose size is known. */
   create(size: number): ObjectSink
+  /** Opens a place for bytes that memory shall not hold. Without it they stay in memory. */
+  openScratch?(): Scratch
+}
+
+/** Bytes that are written once, read back, and forgotten. */
+export interface Scratch {
+  write(bytes: Buffer): void
+  /** All that was written, in pieces. May be called again; nothing is written any more then. */
+  read(): Iterable<Buffer>
+  /** Never throws; may be called again. */
+  close(): void
 }
 
 /** An object on its way into a store. Exactly one of `finish` and `abort` ends it. */

@@ -17,7 +17,7 @@ import {
 } from './records.ts'
 import { Slab } from './slab.ts'
 import type { SplitstreamChunk } from './splitstream-chunks.ts'
-import { contentTypes, invalidSplitstream } from './splitstream-format.ts'
+import { contentTypes, invalidSplitstream, type SplitstreamFile } from './splitstream-format.ts'
 import { parseSplitstream, type Splitstream, type SplitstreamOptions } from './splitstream-reader.ts'
 import { type Emit, type Machine, Stage } from './stage.ts'
 import { TarDecoderMachine } from './tar-decoder.ts'
@@ -178,14 +178,14 @@ export type ReadEntriesOptions = SplitstreamOptions & PaxParserOptions
  * ```
  */
 export function* readSplitstreamEntries(
-  file: Buffer | Splitstream,
+  file: SplitstreamFile | Splitstream,
   options: ReadEntriesOptions = {},
 ): Generator<StoredEntry, void, undefined> {
   let ready: StoredEntry[] = []
   const emit = (entry: StoredEntry): void => {
     ready.push(entry)
   }
-  const layer = Buffer.isBuffer(file) ? parseSplitstream(file, { contentType: contentTypes.layer, ...options }) : file
+  const layer = 'chunks' in file ? file : parseSplitstream(file, { contentType: contentTypes.layer, ...options })
   const machine = new SplitstreamEntriesMachine({ ...options, streamSize: layer.streamSize })
   for (const chunk of layer.chunks()) {
     machine.push(chunk, emit)

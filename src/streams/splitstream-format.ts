@@ -18,6 +18,9 @@ export const contentTypes = {
   blob: 0x626f6c625f69636fn,
 } as const
 
+/** A splitstream as it is stored: a Buffer, or something that reads only what it is asked for. */
+export type SplitstreamFile = Pick<Buffer, 'length'> & { subarray(start: number, end: number): Buffer }
+
 /** Bytes `start` to `end` (exclusive) of the file. */
 export interface Range {
   readonly start: number
@@ -87,15 +90,19 @@ export function encodeSplitstreamInfo(
  * @throws {@link ComposefsError} `ERR_SPLITSTREAM_INVALID`, `ERR_SPLITSTREAM_OLD`, `ERR_SPLITSTREAM_ALGORITHM`,
  * `ERR_SPLITSTREAM_CONTENT_TYPE`.
  */
-export function parseSplitstreamInfo(file: Buffer, expected: SplitstreamExpectations = {}): SplitstreamInfo {
-  const { algorithm, range } = parseHeader(file, expected.algorithm)
+export function parseSplitstreamInfo(file: SplitstreamFile, expected: SplitstreamExpectations = {}): SplitstreamInfo {
+  const { algorithm, range } = parseHeader(
+    file.subarray(0, Math.min(headerSize, file.length)),
+    file.length,
+    expected.algorithm,
+  )
   if (range.end - range.start < infoSize) {
     throw invalidSplitstream('the info section of a splitstream is too short', range.start, {
       expected: `at least ${infoSize} bytes`,
       actual: range.end - range.start,
     })
   }
-  const info = file.subarray(range.start, range.end)
+  const info = file.subarray(range.start, range.start + infoSize)
   const contentType = info.readBigUInt64LE(64)
   if (expected.contentType !== undefined && expected.contentType !== contentType) {
     throw new ComposefsError('ERR_SPLITSTREAM_CONTENT_TYPE', 'the splitstream holds another kind of content', {
@@ -105,6 +112,7 @@ export function parseSplitstreamInfo(file: Buffer, expected: SplitstreamExpectat
       hint: 'the name that led here belongs to another stream',
     })
   }
+  const rangeAt = (at: number): Range => readRange(info, at, range.start + at, file.length)
   const streamSize = info.readBigUInt64LE(72)
   if (streamSize > BigInt(Number.MAX_SAFE_INTEGER)) {
     throw invalidSplitstream('a splitstream states an impossible size', range.start + 72, { actual: `${streamSize}` })
@@ -113,10 +121,10 @@ export function parseSplitstreamInfo(file: Buffer, expected: SplitstreamExpectat
     algorithm,
     contentType,
     streamSize: Number(streamSize),
-    streamRefs: readRange(file, range.start),
-    objectRefs: readRange(file, range.start + 16),
-    stream: readRange(file, range.start + 32),
-    namedRefs: readRange(file, range.start + 48),
+    streamRefs: rangeAt(0),
+    objectRefs: rangeAt(16),
+    stream: rangeAt(32),
+    namedRefs: rangeAt(48),
   }
 }
 
@@ -134,7 +142,11 @@ export function invalidSplitstream(
   })
 }
 
-function parseHeader(file: Buffer, expected: Algorithm | undefined): { algorithm: Algorithm; range: Range } {
+function parseHeader(
+  file: Buffer,
+  fileSize: number,
+  expected: Algorithm | undefined,
+): { algorithm: Algorithm; range: Range } {
   const isOld = !hasMagic(file, 0) && hasMagic(file, 18)
   if (!isOld && !hasMagic(file, 0)) throw noMagic(file)
   if (file.length < headerSize) {
@@ -170,7 +182,7 @@ function parseHeader(file: Buffer, expected: Algorithm | undefined): { algorithm
       actual: file[at.blockSize]!,
     })
   }
-  return { algorithm, range: readRange(file, at.info) }
+  return { algorithm, range: readRange(file, at.info, at.info, fileSize) }
 }
 
 function hasMagic(file: Buffer, at: number): boolean {
@@ -191,17 +203,17 @@ function noMagic(file: Buffer): ComposefsError {
   )
 }
 
-/** Reads a range and checks it, so that a view of it has the right size. */
-function readRange(file: Buffer, at: number): Range {
-  const start = file.readBigUInt64LE(at)
-  const end = file.readBigUInt64LE(at + 8)
-  if (end < start || end > BigInt(file.length)) {
+/** Reads a range and checks it, so that a view of it has the right size. `offset` is where it stands in the file. */
+function readRange(bytes: Buffer, at: number, offset: number, fileSize: number): Range {
+  const start = bytes.readBigUInt64LE(at)
+  const end = bytes.readBigUInt64LE(at + 8)
+  if (end < start || end > BigInt(fileSize)) {
     throw invalidSplitstream(
       end < start
         ? 'a section of a splitstream ends before it begins'
         : 'a section of a splitstream ends behind the file',
-      at,
-      { expected: `0 to ${file.length}`, actual: `${start} to ${end}` },
+      offset,
+      { expected: `0 to ${fileSize}`, actual: `${start} to ${end}` },
     )
   }
   return { start: Number(start), end: Number(end) }

@@ -7,12 +7,17 @@ import type { TransformCallback } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { readChunks, type SplitstreamChunk } from './splitstream-chunks.ts'
-import { parseSplitstreamInfo, type Range, type SplitstreamExpectations } from './splitstream-format.ts'
+import {
+  parseSplitstreamInfo,
+  type Range,
+  type SplitstreamExpectations,
+  type SplitstreamFile,
+} from './splitstream-format.ts'
 import { decodeNames, decodeRefs } from './splitstream-refs.ts'
 import { unpackSection } from './splitstream-zstd.ts'
 import { type Emit, type Machine, Stage } from './stage.ts'
 
-/** A splitstream that was read. Its chunks are views of the file: leave that as it is. */
+/** A splitstream that was read. Its chunks may be views of the file: leave that as it is. */
 export interface Splitstream {
   readonly algorithm: Algorithm
   /** One of {@link contentTypes}, or any other number. */
@@ -49,6 +54,8 @@ const stage = 'SplitstreamReader'
 /**
  * Reads a splitstream: everything but the chunks at once.
  *
+ * @param file a Buffer, or anything with `length` and `subarray` that reads what it is asked for
+ *
  * @throws {@link ComposefsError} `ERR_SPLITSTREAM_INVALID`, `ERR_SPLITSTREAM_OLD`, `ERR_SPLITSTREAM_ALGORITHM`,
  * `ERR_SPLITSTREAM_CONTENT_TYPE`, `ERR_LIMIT`.
  *
@@ -61,7 +68,7 @@ const stage = 'SplitstreamReader'
  * for (const chunk of layer.chunks()) chunk.kind === 'inline' ? chunk.bytes.length : chunk.id.path
  * ```
  */
-export function parseSplitstream(file: Buffer, options: SplitstreamOptions = {}): Splitstream {
+export function parseSplitstream(file: SplitstreamFile, options: SplitstreamOptions = {}): Splitstream {
   const info = parseSplitstreamInfo(file, options)
   const { algorithm, contentType, streamSize } = info
   const section = ({ start, end }: Range): Buffer => file.subarray(start, end)

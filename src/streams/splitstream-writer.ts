@@ -6,6 +6,7 @@
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { ByteGatherer } from './byte-gatherer.ts'
+import { FrameQueue } from './frame-queue.ts'
 import type { StoredRecord } from './records.ts'
 import { contentTypes, encodeSplitstreamInfo } from './splitstream-format.ts'
 import { encodeNames, RefTable } from './splitstream-refs.ts'
@@ -57,7 +58,7 @@ export class SplitstreamWriterMachine implements Machine<StoredRecord, Buffer> {
   readonly #streamRefs: RefTable
   readonly #objectRefs: RefTable
   readonly #names = new Map<string, number>()
-  readonly #frames: Buffer[] = []
+  readonly #frames: FrameQueue
   /** The stream section that is not compressed yet. An inline chunk at its end is open. */
   readonly #section: ByteGatherer = new ByteGatherer()
   readonly #word: Buffer = Buffer.alloc(wordSize)
@@ -67,9 +68,13 @@ export class SplitstreamWriterMachine implements Machine<StoredRecord, Buffer> {
   #externalSize = 0
   #inlineSize = 0
 
-  /** @throws {@link ComposefsError} `ERR_ARGUMENT`, and `ERR_ALGORITHM_MISMATCH` for a reference of the other hash. */
-  constructor(options: SplitstreamWriterOptions) {
+  /**
+   * @param frames where the compressed stream section waits for the header. Default: in memory.
+   * @throws {@link ComposefsError} `ERR_ARGUMENT`, and `ERR_ALGORITHM_MISMATCH` for a reference of the other hash.
+   */
+  constructor(options: SplitstreamWriterOptions, frames: FrameQueue = new FrameQueue()) {
     this.#options = options
+    this.#frames = frames
     this.#maxInline = options.maxInlineChunk ?? 8 * 1024 * 1024
     if (!Number.isInteger(this.#maxInline) || this.#maxInline < blockSize || this.#maxInline > 2 ** 29) {
       throw new ComposefsError('ERR_ARGUMENT', `maxInlineChunk must be from 512 to 536870912, not ${this.#maxInline}`)
@@ -113,8 +118,15 @@ export class SplitstreamWriterMachine implements Machine<StoredRecord, Buffer> {
   }
 
   finish(emit: Emit<Buffer>): void {
+    emit(this.finishHead())
+    for (const frame of this.#frames) emit(frame)
+    this.#frames.close()
+  }
+
+  /** Instead of `finish`: what stands before the frames, which are complete then. */
+  finishHead(): Buffer {
     this.#close()
-    if (this.#section.length > 0 || this.#frames.length === 0) this.#compress(1)
+    if (this.#section.length > 0 || this.#frames.size === 0) this.#compress(1)
     const streamRefs = this.#streamRefs.encode()
     const objectRefs = this.#objectRefs.encode()
     const namedRefs = encodeZstd(encodeNames(this.#names))
@@ -125,12 +137,10 @@ export class SplitstreamWriterMachine implements Machine<StoredRecord, Buffer> {
         streamRefs: streamRefs.length,
         objectRefs: objectRefs.length,
         namedRefs: namedRefs.length,
-        stream: this.#frames.reduce((sum, frame) => sum + frame.length, 0),
+        stream: this.#frames.size,
       },
     )
-    emit(Buffer.concat([info, streamRefs, objectRefs, namedRefs]))
-    for (const frame of this.#frames) emit(frame)
-    this.#frames.length = 0
+    return Buffer.concat([info, streamRefs, objectRefs, namedRefs])
   }
 
   #inline(bytes: Buffer): void {

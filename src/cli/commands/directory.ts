@@ -9,12 +9,12 @@ import { DigestStore } from '../../repository/digest-store.ts'
 import type { Repository } from '../../repository/repository.ts'
 import type { MountRule } from '../../sources/mounts.ts'
 import { type DirectoryProfile, type DirectoryTreeOptions, directoryTree } from '../../sources/tree.ts'
-import { dumpfileText } from '../../streams/dumpfile-writer.ts'
+import { dumpfileChunks, homeItems } from '../../streams/dumpfile-writer.ts'
 import type { FileSystem } from '../../tree/filesystem.ts'
 import type { RootRule, XattrFilter } from '../../tree/transform.ts'
 import { erofsVersion, globals, hashWithoutRepository, withRepository } from '../context.ts'
 import { interruptible, interruption } from '../interrupt.ts'
-import { print, printJson, printLine } from '../output.ts'
+import { printAll, printJson, printLine } from '../output.ts'
 
 interface DirectoryFlags {
   readonly bootable?: true
@@ -94,7 +94,7 @@ export function addDirectoryCommands(program: Command): void {
     .action(async (path: string, flags: DirectoryFlags, command: Command) => {
       const store = new DigestStore(hashWithoutRepository(globals(command)))
       const fileSystem = await directoryTree(path, store, { ...optionsOf(flags), signal: interruption })
-      await print(dumpfileText(fileSystem))
+      await printAll(dumpfileChunks(homeItems(fileSystem)))
     })
 }
 

@@ -4,12 +4,12 @@ import { imageObjects } from '../../erofs/index.ts'
 import { makeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import type { ObjectId } from '../../fsverity/object-id.ts'
-import { dumpfileText } from '../../streams/dumpfile-writer.ts'
+import { dumpfileChunks, homeItems } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { isBelow, listing } from '../describe-paths.ts'
 import { interruption } from '../interrupt.ts'
 import { several } from '../options.ts'
-import { print, printJson } from '../output.ts'
+import { print, printAll, printJson } from '../output.ts'
 import { fromRepository, isDirectory, readTree, statOf, treeArgument } from '../read-tree.ts'
 import { readStoredImage } from '../stored-tree.ts'
 import { filterTopLevel, topLevelFilter } from '../top-level.ts'
@@ -35,7 +35,7 @@ export function addImageCommands(program: Command): void {
     .option('--filter <name>', 'only this entry of the root directory; may be given again', several)
     .addHelpText('after', '\nExample:\n  composefs dump image.cfs > image.dump')
     .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
-      await print(dumpfileText(await filteredTree(name, flags, command)))
+      await printAll(dumpfileChunks(homeItems(await filteredTree(name, flags, command))))
     })
 
   program

@@ -7,14 +7,14 @@ import { type OpenedImage, openImage } from '../../oci/image.ts'
 import { importLayer } from '../../oci/layer.ts'
 import { checkDigest, layerStream } from '../../oci/names.ts'
 import type { Repository } from '../../repository/repository.ts'
-import { DumpfileWriterMachine } from '../../streams/dumpfile-writer.ts'
+import { dumpfileChunks } from '../../streams/dumpfile-writer.ts'
 import { readSplitstreamEntries } from '../../streams/splitstream-entries.ts'
 import { contentTypes } from '../../streams/splitstream-format.ts'
 import { parseSplitstream } from '../../streams/splitstream-reader.ts'
 import { withNewRepository, withRepository } from '../context.ts'
 import { firstBytes, openInput } from '../input.ts'
 import { interruptible } from '../interrupt.ts'
-import { pipeToStdout, print, printJson, printLine } from '../output.ts'
+import { pipeToStdout, printAll, printJson, printLine } from '../output.ts'
 
 /** Commands on single layers. */
 export function addOciLayerCommands(oci: Command): void {
@@ -35,7 +35,8 @@ export function addOciLayerCommands(oci: Command): void {
         // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
         const id = await believableStream(repository, layerStream(diffId), wanted)
         if (flags.json) return printJson(layerFacts(repository, diffId, id))
-        if (flags.dumpfile) return print(layerDumpfile(repository.readObject(id), wanted))
+        if (flags.dumpfile)
+          return printAll(dumpfileChunks(readSplitstreamEntries(repository.objects.openFile(id), wanted)))
         return pipeToStdout(catStream(repository, id, wanted), 'a layer')
       }),
     )
@@ -86,20 +87,9 @@ function openImageOfLayer(repository: Repository, name: string): OpenedImage {
   }
 }
 
-function layerDumpfile(stream: Buffer, wanted: Parameters<typeof readSplitstreamEntries>[1]): Buffer {
-  const machine = new DumpfileWriterMachine()
-  const chunks: Buffer[] = []
-  const emit = (chunk: Buffer): void => {
-    chunks.push(chunk)
-  }
-  for (const entry of readSplitstreamEntries(stream, wanted)) machine.push(entry, emit)
-  machine.finish(emit)
-  return Buffer.concat(chunks)
-}
-
 function layerFacts(repository: Repository, diffId: string, id: ObjectId) {
   const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
-  const file = repository.readObject(id)
+  const file = repository.objects.openFile(id)
   const stream = parseSplitstream(file, wanted)
   const sizes = new Map(stream.objectRefs.map((object) => [object.hex, repository.objects.sizeOf(object)]))
   let entryCount = 0

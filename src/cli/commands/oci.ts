@@ -8,11 +8,11 @@ import { linkedImage, listImages, listReferrers, openFound, openImage, tagImage,
 import { bootRef, manifestStream } from '../../oci/names.ts'
 import { decodeTag } from '../../repository/names.ts'
 import type { Repository } from '../../repository/repository.ts'
-import { dumpfileText } from '../../streams/dumpfile-writer.ts'
+import { dumpfileChunks, homeItems } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { interruption } from '../interrupt.ts'
 import { type TreeFlags, treeOptions } from '../options.ts'
-import { note, print, printJson, printLine, table } from '../output.ts'
+import { note, print, printAll, printJson, printLine, table } from '../output.ts'
 import { readStoredTree, storedImage } from '../stored-tree.ts'
 import { addOciCopyCommand } from './oci-copy.ts'
 import { addOciLayerCommands } from './oci-layer.ts'
@@ -109,7 +109,7 @@ function addImageCommands(oci: Command): void {
     .action((name: string, verity: string | undefined, flags: TreeFlags, command: Command) =>
       withRepository(command, async (repository) => {
         const { fileSystem } = await readStoredTree(repository, name, flags, { verity: verityOf(verity) })
-        await print(dumpfileText(fileSystem))
+        await printAll(dumpfileChunks(homeItems(fileSystem)))
       }),
     )
 
