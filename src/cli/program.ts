@@ -29,7 +29,15 @@ const files: readonly { readonly names: readonly string[]; readonly load: () => 
     names: ['cat', 'images', 'list-images', 'image-objects', 'dump-files', 'measure-file'],
     load: async () => (await import('./commands/repository.ts')).addRepositoryCommands,
   },
-  { names: ['oci'], load: async () => (await import('./commands/oci.ts')).addOciCommand },
+  {
+    names: ['oci'],
+    load: async () => {
+      // In parts: of what is loaded at once Node has every file open, and some systems do not allow so many.
+      await import('../streams/index.ts')
+      await import('../repository/repository.ts')
+      return (await import('./commands/oci.ts')).addOciCommand
+    },
+  },
 ]
 
 /** The program, ready to parse these arguments: with the commands that they name, or with all where they name none. */

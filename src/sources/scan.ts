@@ -6,6 +6,7 @@
 import { closeSync, constants, existsSync } from 'node:fs'
 import { type ByteString, type BytesLike, bytesOf, fromLatin1, printable } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
+import { descriptorsFor } from '../native/descriptors.ts'
 import type { InodeStat } from '../native/inode.ts'
 import type { EntryRecord } from '../streams/records.ts'
 import { join } from '../tree/path.ts'
@@ -31,7 +32,8 @@ export interface ScanOptions {
   readonly devices?: boolean
   /** Drop the fractions of times. Default false. */
   readonly wholeSeconds?: boolean
-  /** How many directories may be open at a time; those of deeper trees are opened again. From 1, default 64. */
+  /** How many directories may be open at a time; those of deeper trees are opened again. From 1, default 64, or fewer where
+   * the limit of open files is low. */
   readonly openDirectories?: number
 }
 
@@ -64,7 +66,7 @@ export class DirectoryScan {
    * @throws {@link ComposefsError} `ERR_ARGUMENT`
    */
   constructor(top: BytesLike, options: ScanOptions = {}, take: TakeMemory = freshMemory()) {
-    const { xattrs = 'all', openDirectories = 64 } = options
+    const { xattrs = 'all', openDirectories = Math.max(1, descriptorsFor(64)) } = options
     if (!Number.isSafeInteger(openDirectories) || openDirectories < 1) {
       throw new ComposefsError('ERR_ARGUMENT', `openDirectories must be at least 1, not ${openDirectories}`)
     }

@@ -5,6 +5,7 @@
  */
 import type { DigestThread, HashedBody } from '../fsverity/digest-thread.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
+import { descriptorsFor } from '../native/descriptors.ts'
 import { closeDraft } from '../native/draft-files.ts'
 import type { ObjectStore } from './records.ts'
 import { Slab } from './slab.ts'
@@ -13,8 +14,9 @@ import { Slab } from './slab.ts'
 export const batchSize: number = 1024 * 1024
 /** One is filled while the other is hashed. More would help no pull, and several layers come at once. */
 const maxBatches = 2
-/** Drafts that may be open at a time, in the whole process: 1024 descriptors are all that some systems allow. */
-let draftsLeft = 400
+/** Drafts that may be open at a time, in the whole process: 1024 descriptors are all that most systems allow. */
+const mostDrafts = 400
+let draftsOpen = 0
 /** Items without a body take no room: after so many it is time all the same. */
 const maxItems = 4096
 
@@ -120,8 +122,8 @@ export class DigestBatches<Item> {
     if (thread === undefined || batch.lengths.length === 0) return
     const { drafts } = this.#store
     if (drafts !== undefined) {
-      batch.drafts = Math.min(draftsLeft, batch.lengths.length)
-      draftsLeft -= batch.drafts
+      batch.drafts = Math.max(0, Math.min(descriptorsFor(mostDrafts) - draftsOpen, batch.lengths.length))
+      draftsOpen += batch.drafts
     }
     batch.hashed = thread.digest(batch.memory, batch.lengths, drafts && { ...drafts, count: batch.drafts })
     // Looked at when its turn comes; that may be never, where something else fails before.
@@ -177,6 +179,6 @@ async function hashedIn({
 
 function letGo(batch: { drafts: number }, hashed: readonly (HashedBody | undefined)[]): void {
   for (const body of hashed) if (body !== undefined && body.draft >= 0) closeDraft(body.draft)
-  draftsLeft += batch.drafts
+  draftsOpen -= batch.drafts
   batch.drafts = 0
 }
