@@ -3,6 +3,7 @@ import { ComposefsError } from '../errors.ts'
 import { measureVerity } from '../fsverity/kernel.ts'
 import { FsVerityHasher } from '../fsverity/merkle.ts'
 import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
+import { systemError } from '../native/errno.ts'
 import { native } from '../native/libc.ts'
 import { openInput } from './input.ts'
 
@@ -16,14 +17,19 @@ export async function measureFile(path: string, algorithm: Algorithm): Promise<O
     if (kept !== undefined) return kept
   }
   const hasher = new FsVerityHasher(algorithm)
-  for await (const chunk of openInput(path)) hasher.update(chunk as Buffer)
+  for await (const chunk of openInput(path, 'the contents of a file')) hasher.update(chunk as Buffer)
   return hasher.digest()
 }
 
 function keptDigest(path: string, algorithm: Algorithm): ObjectId | undefined {
   if (native() === undefined) return undefined
   // A FIFO must not hold us up.
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  let fd: number
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    throw systemError(error, 'read', 'cannot open the file', path)
+  }
   try {
     const measured = measureVerity(fd, algorithm, path)
     return measured instanceof ObjectId ? measured : undefined

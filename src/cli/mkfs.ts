@@ -86,7 +86,7 @@ async function sync(path: string): Promise<void> {
 
 /** The tree of a dumpfile, `-` for stdin. `strict` refuses what is odd but harmless. */
 export async function treeOfDumpfile(path: string, strict = false): Promise<FileSystem> {
-  return readDumpfileFrom(openInput(path), { strict })
+  return readDumpfileFrom(openInput(path, 'a dumpfile'), { strict })
 }
 
 /**

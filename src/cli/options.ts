@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { Option } from 'commander'
+import { ComposefsError } from '../errors.ts'
 import type { TreeOptions } from '../oci/tree.ts'
 import type { RootRule, XattrFilter } from '../tree/transform.ts'
 
@@ -42,3 +43,10 @@ export function treeOptionsOf({ xattrs, rootMetadata, implicitParents, bootable 
 
 /** For options that may be given again: in commander's own way they would swallow the arguments that follow. */
 export const several = (value: string, before: readonly string[] = []): string[] => [...before, value]
+
+/** Whether a name says by its transport where an image is, or goes to. */
+export const isPlace = (name: string): boolean => /^(?:docker:\/\/|(?:oci|dir|oci-archive|docker-archive):)/.test(name)
+
+/** For two arguments that only make sense the other way round. */
+export const swapped = (meant: string, first = 'image'): ComposefsError =>
+  new ComposefsError('ERR_ARGUMENT', `the ${first} comes first`, { hint: `did you mean composefs ${meant}?` })

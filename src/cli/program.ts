@@ -106,10 +106,9 @@ export async function runProgram(version: string, args: readonly string[]): Prom
 /** What commander says, which may have a second line: `(Did you mean import?)`. The program has all commands. */
 function usageError(cause: CommanderError, program: Command, args: readonly string[]): ComposefsError {
   if (cause.code === 'commander.help') return new ComposefsError('ERR_ARGUMENT', 'say which command', { cause })
-  const [what = '', guess] = cause.message.replace(/^error: /, '').split('\n')
-  const unknown = /^unknown command '(.*)'$/.exec(what)?.[1]
+  const [, what = '', similar] = /^(?:error: )?(.*?)(?:\n\(Did you mean (.*)\?\))?$/s.exec(cause.message) ?? []
+  const unknown = /^unknown command '(.*)'$/s.exec(what)?.[1]
   const elsewhere = unknown === undefined ? [] : pathsOf(unknown, program)
-  const similar = /^\(Did you mean (.*)\?\)$/.exec(guess ?? '')?.[1]
   const meant = elsewhere.length > 0 ? elsewhere.join(' or ') : similar
   const before = unknown === undefined ? args : args.slice(0, args.indexOf(unknown))
   const usage = `see: ${pathOf(commandOf(program, before))} --help`

@@ -83,6 +83,18 @@ export function statOf(name: string): Stats | undefined {
 /** Whether a name is that of a directory on disk. */
 export const isDirectory = (name: string): boolean => statOf(name)?.isDirectory() === true
 
+/**
+ * Refuses what is no object store: every object would be missing from it.
+ *
+ * @throws {@link ComposefsError} `ERR_NOT_DIRECTORY`, `ERR_ARGUMENT` for the repository around a store
+ */
+export function checkStore(path: string): void {
+  if (!isDirectory(path)) throw new ComposefsError('ERR_NOT_DIRECTORY', 'there is no object store', { path })
+  const objects = `${path}/objects`
+  if (!isDirectory(objects)) return
+  throw new ComposefsError('ERR_ARGUMENT', 'this is no object store', { path, hint: `did you mean ${objects}?` })
+}
+
 async function treeOfInput(name: string): Promise<NamedTree> {
   const input = await readTreeInput(name)
   return 'image' in input ? treeOfImage(name, input.image) : { name, ...input }

@@ -57,7 +57,7 @@ type Rest = AsyncIterator<Buffer>
 
 /** Opens the input and hands over enough bytes to tell what it is, if there are so many, and those behind them. */
 async function withInput<T>(name: string, use: (head: Buffer, rest: Rest) => Promise<T>): Promise<T> {
-  const rest = openInput(name)[Symbol.asyncIterator]() as Rest
+  const rest = openInput(name, 'an image or a dumpfile')[Symbol.asyncIterator]() as Rest
   try {
     let head: Buffer = Buffer.alloc(0)
     while (head.length < inodesStart) {

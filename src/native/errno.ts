@@ -59,7 +59,7 @@ function classify(name: string | undefined, intent: 'read' | 'write'): [ErrorCod
       return ['ERR_REPOSITORY_READONLY', 'the file system is mounted read-only']
     case 'EACCES':
     case 'EPERM':
-      if (intent === 'write') return ['ERR_REPOSITORY_READONLY', 'run as the user who owns the repository']
+      if (intent === 'write') return ['ERR_REPOSITORY_READONLY', 'run as a user who may write there']
       return ['ERR_IO', 'run as a user who may read it']
     case 'ENOENT':
       return intent === 'read' ? ['ERR_NOT_FOUND'] : ['ERR_IO']

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, type Stats, symlinkSync } from 'node:fs'
 import { posix } from 'node:path'
 import { ComposefsError } from '../errors.ts'
 import { isErrno, systemError } from '../native/errno.ts'
@@ -95,7 +95,12 @@ export function hasPlainParents(root: string, link: string): boolean {
   let path = root
   for (const name of posix.dirname(link).split('/')) {
     path += `/${name}`
-    const found = lstatSync(path, { throwIfNoEntry: false })
+    let found: Stats | undefined
+    try {
+      found = lstatSync(path, { throwIfNoEntry: false })
+    } catch (error) {
+      throw systemError(error, 'read', 'cannot look at a directory of names', path)
+    }
     if (found === undefined) return true
     if (!found.isDirectory()) return false
   }

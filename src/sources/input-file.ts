@@ -5,10 +5,10 @@
  */
 import { closeSync, constants, createReadStream, fstatSync, openSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { constants as osConstants } from 'node:os'
 import type { Readable } from 'node:stream'
 import { isatty, ReadStream } from 'node:tty'
-import { errnoException, systemError } from '../native/errno.ts'
+import { ComposefsError } from '../errors.ts'
+import { systemError } from '../native/errno.ts'
 
 /** Bytes that are read at once. */
 const highWaterMark = 1024 * 1024
@@ -25,7 +25,7 @@ export function openInputFile(path: string): Readable {
   try {
     fd = openSync(path, flags)
     const stat = fstatSync(fd)
-    if (stat.isDirectory()) throw errnoException(osConstants.errno.EISDIR, 'read')
+    if (stat.isDirectory()) throw new ComposefsError('ERR_IO', 'this is a directory, not a file (EISDIR)', { path })
     if (stat.isFIFO()) return new Socket({ fd, readable: true, writable: false })
     if (isatty(fd)) return new ReadStream(fd)
     return createReadStream(path, { fd, highWaterMark })

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { constants, type Dirent, openSync, readdirSync } from 'node:fs'
+import { constants, type Dirent, lstatSync, openSync, readdirSync } from 'node:fs'
 import { type ByteString, printable, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import { isErrno, systemError } from '../native/errno.ts'
@@ -38,11 +38,14 @@ export function openTop(path: ByteString): number {
     if (!isErrno(error, 'ENOTDIR', 'ELOOP')) throw systemError(error, 'read', 'cannot open the directory', shown)
     throw new ComposefsError('ERR_NOT_DIRECTORY', 'this is not a directory', {
       path: shown,
-      hint: 'for a symlink to a directory add a slash and a dot: PATH/.',
+      ...(isSymlink(path) && { hint: `it is a symlink: name the directory that it leads to, or ${shown}/.` }),
       cause: error,
     })
   }
 }
+
+const isSymlink = (path: ByteString): boolean =>
+  lstatSync(toBuffer(path), { throwIfNoEntry: false })?.isSymbolicLink() === true
 
 /**
  * Opens a name of a directory for what the directory says it is: files and directories for reading, all else as a mere

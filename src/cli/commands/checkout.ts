@@ -10,7 +10,7 @@ import { interruptible } from '../interrupt.ts'
 import { objectAlgorithm } from '../object-algorithm.ts'
 import { type TreeFlags, treeOptions } from '../options.ts'
 import { binarySize, note, printJson } from '../output.ts'
-import { isDirectory, readTree, treeArgument } from '../read-tree.ts'
+import { checkStore, isDirectory, readTree, treeArgument } from '../read-tree.ts'
 
 interface CheckoutFlags extends TreeFlags {
   readonly basedir?: string
@@ -51,7 +51,7 @@ export function addCheckoutCommand(program: Command): void {
       if (isDirectory(name)) {
         throw new ComposefsError('ERR_ARGUMENT', 'this is a directory, not an image', {
           path: name,
-          hint: 'copy it with cp -a',
+          hint: 'the image comes first, then the directory; a directory is copied with cp -a',
         })
       }
       const signal = interruptible('the directory is incomplete')
@@ -71,9 +71,10 @@ async function checkout(
   command: Command,
   signal: AbortSignal,
 ): Promise<CheckoutResult> {
-  const { fileSystem } = await readTree(name, command, flags)
   const { basedir, force = false, verify, reflink } = flags
   const options = { force, verify, reflink, signal }
+  if (basedir !== undefined) checkStore(basedir)
+  const { fileSystem } = await readTree(name, command, flags)
   const algorithm = objectAlgorithm(fileSystem)
   const run = (objects?: ObjectDirectory): Promise<CheckoutResult> =>
     checkoutTree(fileSystem, objects, directory, options)

@@ -14,7 +14,9 @@ import type { FileSystem } from '../../tree/filesystem.ts'
 import type { RootRule, XattrFilter } from '../../tree/transform.ts'
 import { erofsVersion, globals, hashWithoutRepository, withRepository } from '../context.ts'
 import { interruptible, interruption } from '../interrupt.ts'
+import { swapped } from '../options.ts'
 import { printAll, printJson, printLine } from '../output.ts'
+import { isDirectory } from '../read-tree.ts'
 
 interface DirectoryFlags {
   readonly bootable?: true
@@ -40,8 +42,11 @@ export function addDirectoryCommands(program: Command): void {
   )
     .addOption(bootable())
     .option('--json', 'print what was done as JSON')
-    .action((path: string, name: string | undefined, flags: DirectoryFlags, command: Command) =>
-      withRepository(command, async (repository) => {
+    .action((path: string, name: string | undefined, flags: DirectoryFlags, command: Command) => {
+      if (name !== undefined && !isDirectory(path) && isDirectory(name)) {
+        throw swapped(`create-image ${name} ${path}`, 'directory')
+      }
+      return withRepository(command, async (repository) => {
         repository.assertWritable()
         const signal = interruptible('the repository is sound')
         const fileSystem = await directoryTree(path, repository.objects, { ...optionsOf(flags), signal })
@@ -50,8 +55,8 @@ export function addDirectoryCommands(program: Command): void {
         if (!flags.json) return printLine(imageId.toString())
         const byVersion = Object.fromEntries([...images].map(([version, { hex }]) => [`v${version}`, hex]))
         return printJson({ imageId: imageId.hex, images: byVersion, name: name ?? null, objects: repository.stats })
-      }),
-    )
+      })
+    })
 
   addOptions(
     program

@@ -10,7 +10,7 @@ import { isBelow, listing } from '../describe-paths.ts'
 import { interruption } from '../interrupt.ts'
 import { several } from '../options.ts'
 import { print, printAll, printJson } from '../output.ts'
-import { fromRepository, isDirectory, readTree, statOf, treeArgument } from '../read-tree.ts'
+import { checkStore, fromRepository, isDirectory, readTree, statOf, treeArgument } from '../read-tree.ts'
 import { readStoredImage } from '../stored-tree.ts'
 import { filterTopLevel, topLevelFilter } from '../top-level.ts'
 import { readTreeInput } from '../tree-input.ts'
@@ -56,8 +56,9 @@ export function addImageCommands(program: Command): void {
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExample:\n  composefs missing-objects --basedir ./repo/objects image.cfs')
     .action(async (name: string, flags: { basedir?: string; json?: true }, command: Command) => {
-      const needed = imageObjects(await imageBytes(name, command))
       const { basedir } = flags
+      if (basedir !== undefined) checkStore(basedir)
+      const needed = imageObjects(await imageBytes(name, command))
       const missing = (has: (id: ObjectId) => boolean): ObjectId[] => needed.filter((id) => !has(id))
       const ids =
         basedir === undefined

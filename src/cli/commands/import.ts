@@ -47,7 +47,7 @@ export function addImportCommand(program: Command): void {
     )
     .action(async (file: string, flags: ImportFlags, command: Command) => {
       const signal = interruptible('the repository is sound')
-      const source = openInput(file)
+      const source = openInput(file, flags.layer === undefined ? 'an image archive' : 'the tar of a layer')
       try {
         // Until then no repository is locked, and none is made.
         await firstBytes(source)

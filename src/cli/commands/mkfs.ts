@@ -5,6 +5,7 @@ import type { Algorithm } from '../../fsverity/object-id.ts'
 import { erofsVersion, type GlobalOptions, globals } from '../context.ts'
 import { assertWritable, treeOfDirectory, treeOfDumpfile, versionRule, writeTree } from '../mkfs.ts'
 import { objectAlgorithm } from '../object-algorithm.ts'
+import { statOf } from '../read-tree.ts'
 
 interface MkfsFlags {
   readonly fromFile?: true
@@ -90,6 +91,10 @@ function checkOutput(image: string | undefined, printDigest: boolean, printDiges
 
 async function read(source: string, flags: MkfsFlags, { hash }: GlobalOptions) {
   if (!flags.fromFile) {
+    if (statOf(source)?.isFile()) {
+      const hint = 'give --from-file for a dumpfile; the source comes first, then the image'
+      throw new ComposefsError('ERR_NOT_DIRECTORY', 'this is a file, not a directory', { path: source, hint })
+    }
     const algorithm: Algorithm = hash ?? 'sha256'
     return { tree: await treeOfDirectory(source, { ...flags, algorithm }), algorithm }
   }

@@ -50,7 +50,7 @@ export function addOciLayerCommands(oci: Command): void {
     .action(async (text: string, name: string | undefined, _flags, command: Command) => {
       const diffId = checkDigest(text)
       const signal = interruptible('the repository is sound')
-      const source = openInput('-')
+      const source = openInput('-', 'the tar of a layer')
       await firstBytes(source)
       await withNewRepository(command, async (repository) => {
         const layer = await importLayer(repository, source, { diffId, signal })

@@ -12,7 +12,7 @@ import { withNewRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
 import { LayerSums } from '../layer-sums.ts'
 import { freeAfterLayers } from '../memory.ts'
-import { type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
+import { isPlace, swapped, type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
 import { binarySize, printJson, printLine } from '../output.ts'
 import { makePullReport } from '../pull-report.ts'
 import { addRegistryOptions, type RegistryFlags, registryOptionsOf } from '../registry-options.ts'
@@ -40,6 +40,7 @@ export function addOciPullCommand(oci: Command): void {
     .option('--json', 'print what was done as JSON')
     .addHelpText('after', '\nExample:\n  composefs oci pull docker://REGISTRY/IMAGE:TAG IMAGE')
     .action(async (image: string, name: string | undefined, flags: PullFlags, command: Command) => {
+      if (name !== undefined && isPlace(name) && !isPlace(image)) throw swapped(`oci pull ${name} ${image}`)
       await pullOne(image, name ?? image, flags, command, interruptible('the repository is sound'))
     })
 }

@@ -3,7 +3,7 @@ import { push } from '../../oci/destinations.ts'
 import type { PushCompression } from '../../oci/push-manifest.ts'
 import { withRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
-import { several } from '../options.ts'
+import { isPlace, several, swapped } from '../options.ts'
 import { assertNoTerminal, note, printJson, printLine } from '../output.ts'
 import { makePullReport } from '../pull-report.ts'
 import { addRegistryOptions, type RegistryFlags, registryOptionsOf } from '../registry-options.ts'
@@ -42,6 +42,7 @@ export function addOciPushCommand(oci: Command): void {
 }
 
 async function pushOne(image: string, name: string, flags: PushFlags, command: Command, signal: AbortSignal) {
+  if (isPlace(image) && !isPlace(name)) throw swapped(`oci push ${name} ${image}`)
   const { compression, mountFrom } = flags
   const toStdout = /^oci-archive:-(?::|$)/.test(name)
   if (toStdout) assertNoTerminal('an archive')

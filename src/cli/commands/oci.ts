@@ -3,7 +3,7 @@ import { makeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import { fsverityDigest } from '../../fsverity/merkle.ts'
 import { ObjectId } from '../../fsverity/object-id.ts'
-import { findImage } from '../../oci/find.ts'
+import { findImage, listTags } from '../../oci/find.ts'
 import { linkedImage, listImages, listReferrers, openFound, openImage, tagImage, untagImage } from '../../oci/image.ts'
 import { bootRef, manifestStream } from '../../oci/names.ts'
 import { decodeTag } from '../../repository/names.ts'
@@ -11,7 +11,7 @@ import type { Repository } from '../../repository/repository.ts'
 import { dumpfileChunks, homeItems } from '../../streams/dumpfile-writer.ts'
 import { withRepository } from '../context.ts'
 import { interruption } from '../interrupt.ts'
-import { type TreeFlags, treeOptions } from '../options.ts'
+import { swapped, type TreeFlags, treeOptions } from '../options.ts'
 import { note, print, printAll, printJson, printLine, table } from '../output.ts'
 import { readStoredTree, storedImage } from '../stored-tree.ts'
 import { addOciCopyCommand } from './oci-copy.ts'
@@ -142,6 +142,7 @@ function addImageCommands(oci: Command): void {
     )
     .action((image: string, name: string, _flags, command: Command) =>
       withRepository(command, async (repository) => {
+        if (isTag(repository, name) && !isKnown(repository, image)) throw swapped(`oci tag ${name} ${image}`)
         const { manifestDigest } = openImage(repository, image)
         await tagImage(repository, manifestDigest, name)
         await printLine(`Tagged ${manifestDigest} as ${name}`)
@@ -162,12 +163,21 @@ function addImageCommands(oci: Command): void {
     )
 }
 
+const isTag = (repository: Repository, name: string): boolean => listTags(repository).includes(name)
+
+function isKnown(repository: Repository, name: string): boolean {
+  try {
+    return findImage(repository, name) !== undefined
+  } catch {
+    return false
+  }
+}
+
 /** The tag itself, or the only one that the image has. */
 function tagOf(repository: Repository, name: string): string {
+  if (isTag(repository, name)) return name
   const refs = repository.listRefs('streams', 'oci').map(({ name, target }) => ({ tag: decodeTag(name), target }))
-  if (refs.some(({ tag }) => tag === name)) return name
-  const found = findImage(repository, name)
-  const image = openFound(repository, found)
+  const image = openFound(repository, findImage(repository, name))
   const tags = refs.filter(({ target }) => image !== undefined && target === manifestStream(image.manifestDigest))
   const [first] = tags
   if (first !== undefined && tags.length === 1) return first.tag

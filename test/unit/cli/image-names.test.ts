@@ -136,3 +136,25 @@ test('what is not there is told what is close, by every command', async () => {
     expect(await stdout(...command.split(' '), 'my/onw'), command).toMatch(/did you mean my\/one\b/)
   }
 })
+
+test('names that others chose cannot control the terminal', async () => {
+  const name = 'a\x1b[31m\x9b\u202e\nb'
+  const shown = 'a\\x1b[31m\\xc2\\x9b\\xe2\\x80\\xae\\x0ab'
+  // The lines of stdout are latin1 here.
+  const text = (latin1: string): string => Buffer.from(latin1, 'latin1').toString()
+  expect(text(await stdout('oci', 'tag', tag, name))).toBe(`Tagged ${image.manifestDigest} as ${shown}\n`)
+  expect(text(await stdout('oci', 'images'))).toContain(`│ ${shown} ┆`)
+  const listed = text(await stdout('oci', 'images', '--json'))
+  expect(listed).not.toMatch(/[\x1b\x9b\u202e]/)
+  expect(JSON.parse(listed).images.map((one: { name: string }) => one.name)).toContain(name)
+  expect(await stdout('dump', `${name}x`)).toContain(
+    `image (not in the repository): ${shown}x — did you mean ${shown}?`,
+  )
+  expect(text(await stdout('oci', 'untag', name))).toBe(`Removed tag ${shown}\n`)
+})
+
+test('a new name that is there already was meant to be the image', async () => {
+  expect(await stdout('oci', 'tag', 'new', tag)).toMatch(
+    /did you mean composefs oci tag quay.io.os.one:1 new\? \[ERR_ARGUMENT\]/,
+  )
+})

@@ -2,8 +2,9 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { describeError } from '../../../src/cli/failure.ts'
+import { openInput } from '../../../src/cli/input.ts'
 import { makeProgram, runProgram } from '../../../src/cli/program.ts'
 import { errorCodes } from '../../../src/errors.ts'
 import { Installed } from '../../support/command.ts'
@@ -115,6 +116,65 @@ describe('usage errors', () => {
       const { stderr } = composefs(['oci', 'pull', ...progress])
       expect(JSON.parse(stderr)).toMatchObject({ type: 'error', code: 'ERR_ARGUMENT' })
     }
+  })
+})
+
+describe('arguments that were swapped', () => {
+  test.each([
+    ['oci pull', ['oci', 'pull', 'fedora', 'docker://quay.io/f'], 'composefs oci pull docker://quay.io/f fedora'],
+    ['oci push', ['oci', 'push', 'oci:dir', 'fedora'], 'composefs oci push fedora oci:dir'],
+    ['create-image', ['create-image', 'name', '.'], 'composefs create-image . name'],
+  ])('%s', async (_, args, meant) => {
+    expect(await failure(...args)).toMatch(/ comes first — did you mean .*\[ERR_ARGUMENT\]$/)
+    expect(await failure(...args)).toContain(`did you mean ${meant}?`)
+  })
+
+  test('checkout and mkfs', async () => {
+    expect(await failure('checkout', '.', 'image')).toContain('the image comes first, then the directory')
+    expect(await failure('mkfs', 'package.json', '.')).toContain('the source comes first, then the image')
+  })
+})
+
+describe('an object store', () => {
+  test.each([
+    ['that is not there', 'nowhere', 'there is no object store'],
+    ['that is a file', 'package.json', 'there is no object store'],
+    ['that is the repository', 'repo', 'repo/objects?'],
+  ])('%s', async (_, name, message) => {
+    mkdirSync(installed.file('repo/objects'), { recursive: true })
+    for (const command of [
+      ['missing-objects', 'image'],
+      ['checkout', 'image', installed.file('out')],
+    ]) {
+      const [first, ...rest] = command
+      expect(await failure(first!, '--basedir', installed.file(name), ...rest)).toContain(message)
+    }
+  })
+})
+
+describe('a terminal where input should come from', () => {
+  afterEach(() => void vi.restoreAllMocks())
+
+  test.each([
+    ['-', 'an image archive', true, 'waiting for an image archive from this terminal'],
+    ['-', 'an image archive', false, ''],
+    [process.execPath, 'an image archive', true, ''],
+  ])('%s', (name, what, isTTY, told) => {
+    const before = Object.getOwnPropertyDescriptor(process.stdin, 'isTTY')
+    let text = ''
+    vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
+      text += String(chunk)
+      return true
+    })
+    Object.defineProperty(process.stdin, 'isTTY', { value: isTTY, configurable: true })
+    try {
+      const input = openInput(name, what)
+      if (name !== '-') input.destroy()
+    } finally {
+      Object.defineProperty(process.stdin, 'isTTY', before ?? { value: undefined, configurable: true })
+    }
+    if (told === '') expect(text).toBe('')
+    else expect(text).toContain(told)
   })
 })
 

@@ -29,7 +29,7 @@ describe('the top', () => {
     await expect(scan('file')).rejects.toMatchObject({ code: 'ERR_NOT_DIRECTORY', path: join(root, 'file') })
     await expect(scan('link')).rejects.toMatchObject({
       code: 'ERR_NOT_DIRECTORY',
-      message: expect.stringContaining('add a slash and a dot'),
+      message: expect.stringContaining('it is a symlink: name the directory that it leads to'),
     })
     expect(entries(`${root}/link/.`, {}).map(({ entry }) => entry.path)).toEqual(['/', '/file', '/link'])
   })
