@@ -4,57 +4,16 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { ErofsVersion } from '../../../src/erofs/index.ts'
 import { ComposefsError } from '../../../src/errors.ts'
-import type { ObjectId } from '../../../src/fsverity/index.ts'
 import { importArchive, openImage, tagImage, untagImage } from '../../../src/oci/index.ts'
-import { imageRefPrefix, tagRef } from '../../../src/oci/names.ts'
+import { tagRef } from '../../../src/oci/names.ts'
 import { Repository } from '../../../src/repository/index.ts'
-import { parseSplitstream } from '../../../src/streams/index.ts'
-import { collectGarbage, liveObjects, pullAsCfsctl } from '../../support/cfsctl-model.ts'
-import { type ImageBytes, imageOf, ociArchive } from '../../support/image-archive.ts'
+import { collectGarbage, pullAsCfsctl } from '../../support/cfsctl-model.ts'
+import { type ImageBytes, ociArchive } from '../../support/image-archive.ts'
+import { kindredImages, lostWithoutOthers } from '../../support/kindred-images.ts'
 import { makeMemoryDirectory } from '../../support/memory-directory.ts'
 import { runs } from '../../support/runs.ts'
-import { entry, tar } from '../../support/tar.ts'
 
-const directories = ['usr/', 'boot/', 'sysroot/'].map((name) => entry({ name, type: '5', mode: 0o755 }))
-const layers = ['a', 'b', 'c'].map((name) => tar(...directories, entry({ name: `usr/${name}` }, name.repeat(300))))
-
-/** The same config under another manifest: what a registry and an archive make of one image. */
-function sibling({ manifest, ...image }: ImageBytes): ImageBytes {
-  return { ...image, manifest: Buffer.from(JSON.stringify({ ...JSON.parse(manifest.toString()), annotations: {} })) }
-}
-
-const [one, other] = [imageOf([layers[0]!, layers[1]!]), imageOf([layers[1]!, layers[2]!])]
-const images = [one, sibling(one), other, sibling(other)]
 const tags = ['s', 't', 'u/v']
-
-/** All objects of a tagged image, however deep; undefined where there is no such tag, or something is missing. */
-function objectsOf(repository: Repository, tag: string): Set<string> | undefined {
-  const found = new Set<string>()
-  const gather = (id: ObjectId): void => {
-    found.add(id.hex)
-    const { objectRefs, namedRefs } = parseSplitstream(repository.readObject(id), { algorithm: repository.algorithm })
-    for (const object of objectRefs) found.add(object.hex)
-    for (const [name, reference] of namedRefs) {
-      if (name.startsWith(imageRefPrefix)) found.add(reference.hex)
-      else gather(reference)
-    }
-  }
-  try {
-    openImage(repository, tag)
-    gather(repository.resolveStream(`refs/${tagRef(tag)}`).id)
-    return found
-  } catch {
-    return undefined
-  }
-}
-
-/** What a garbage collection takes of a tagged image, once all others have lost their tags. */
-function lostWithoutOthers(repository: Repository, tag: string): string[] {
-  const objects = objectsOf(repository, tag)
-  if (objects === undefined) return []
-  const live = liveObjects(repository, [repository.resolveStream(`refs/${tagRef(tag)}`).contentId])
-  return [...objects].filter((hex) => !live.has(hex))
-}
 
 /** One of our commands, each of which opens the repository, or one of cfsctl's. */
 interface Step {
@@ -66,7 +25,7 @@ interface Step {
 
 const tagName = fc.constantFrom(...tags)
 const pull = fc.record({
-  image: fc.constantFrom(...images),
+  image: fc.constantFrom(...kindredImages),
   tag: tagName,
   erofsVersion: fc.constantFrom<ErofsVersion>(1, 2),
   bootable: fc.boolean(),
@@ -81,7 +40,7 @@ const textOf = ({
   tag: string
   erofsVersion: number
   bootable: boolean
-}) => `pull ${images.indexOf(image)} ${tag}, V${erofsVersion}${bootable ? ', bootable' : ''}`
+}) => `pull ${kindredImages.indexOf(image)} ${tag}, V${erofsVersion}${bootable ? ', bootable' : ''}`
 
 const steps: fc.Arbitrary<Step>[] = [
   pull.map((pull) => ({

@@ -7,17 +7,14 @@ import { configStream, manifestStream, tagRef } from '../../../src/oci/names.ts'
 import { type OpenOptions, Repository } from '../../../src/repository/index.ts'
 import { collectGarbage, pullAsCfsctl } from '../../support/cfsctl-model.ts'
 import { artifactOf, digestOf, imageOf, ociArchive } from '../../support/image-archive.ts'
+import { sibling } from '../../support/kindred-images.ts'
 import { entry, tar } from '../../support/tar.ts'
 import { temporaryRepository } from '../../support/temporary-repository.ts'
 
 const directories = ['usr/', 'boot/', 'sysroot/'].map((name) => entry({ name, type: '5', mode: 0o755 }))
 const layer = tar(...directories, entry({ name: 'usr/file' }, 'contents '.repeat(100)))
 const image = imageOf([layer])
-/** The same config under another manifest, as where one image is in two registries. */
-const sibling = {
-  ...image,
-  manifest: Buffer.from(JSON.stringify({ ...JSON.parse(image.manifest.toString()), annotations: {} })),
-}
+const other = sibling(image)
 
 /** Imports an archive as a command does: with the repository opened for it. */
 async function add(path: string, archive: Buffer, name: string, options: PublishOptions & OpenOptions = {}) {
@@ -40,11 +37,11 @@ describe('two images with one config', () => {
     const repository = await temporaryRepository({ erofsVersion: 1 })
     await add(repository.path, ociArchive(image), 'first')
     if (which === 'ours') {
-      const second = await add(repository.path, ociArchive(sibling), 'second', { erofsVersion: 2 })
+      const second = await add(repository.path, ociArchive(other), 'second', { erofsVersion: 2 })
       expect(second.configDigest).toBe(digestOf(image.config))
       untag(repository, 'second')
     } else {
-      await pullAsCfsctl(repository, sibling, 'second', true)
+      await pullAsCfsctl(repository, other, 'second', true)
       untagImage(repository, 'second')
     }
     collectGarbage(repository)
@@ -75,7 +72,7 @@ describe('two images with one config', () => {
 test('a boot image that only the manifest still leads to is kept', async () => {
   const repository = await temporaryRepository({ erofsVersion: 1 })
   await add(repository.path, ociArchive(image), 'x', { bootable: true })
-  await pullAsCfsctl(repository, sibling, 'y', false)
+  await pullAsCfsctl(repository, other, 'y', false)
   await add(repository.path, ociArchive(image), 'x')
   expect(refsOf(repository, 'x')).toContain('composefs.image.boot.v1')
 })
