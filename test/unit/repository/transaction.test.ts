@@ -28,6 +28,14 @@ async function synced(repository: Repository, work: () => unknown) {
 }
 
 describe('what is brought to disk', () => {
+  test('a new repository, in directories that were made for it', async () => {
+    const { path } = await temporaryRepository()
+    const repository = await Repository.init(`${path}/a/b`, { insecure: true })
+    await repository.close()
+    expect(vi.mocked(sync.syncMade)).toHaveBeenLastCalledWith(`${path}/a/b`, `${path}/a`)
+    expect(vi.mocked(sync.syncDirectoryNow)).toHaveBeenLastCalledWith(`${path}/a/b`)
+  })
+
   test('the objects before the links, and the links and refs before success', async () => {
     const repository = await temporaryRepository()
     const id = put(repository, 'image')
