@@ -94,15 +94,35 @@ export async function withRepository<T>(command: Command, use: (repository: Repo
 /**
  * The same, but makes the repository where it was named and there is none: with fs-verity if the file system has it. A
  * default place is somewhere else than people who forget `--repo` believe, and nobody would look for it there.
+ *
+ * The repository is opened, or made, when `open` is called for the first time: what fails before that leaves none behind.
  */
-export async function withNewRepository<T>(command: Command, use: (repository: Repository) => Promise<T>): Promise<T> {
+export async function withNewRepository<T>(
+  command: Command,
+  use: (open: () => Promise<Repository>) => Promise<T>,
+): Promise<T> {
   const options = globals(command)
   const place = repositoryPlace(options)
-  const { path } = place
+  // Nobody wants to wait for what can only fail.
+  if (!place.named && readMetadata(place.path) === undefined) await openRepository(place, options)
+  let opened: Promise<Repository> | undefined
   try {
-    return closeAfter(await openRepository(place, options), use)
+    return await use(() => {
+      opened ??= openOrMake(place, options)
+      return opened
+    })
+  } finally {
+    const repository = await opened?.catch(() => undefined)
+    await repository?.close()
+  }
+}
+
+async function openOrMake(place: RepositoryPlace, options: GlobalOptions): Promise<Repository> {
+  const { path, named } = place
+  try {
+    return await openRepository(place, options)
   } catch (error) {
-    if (!isMissing(error) || !place.named) throw error
+    if (!isMissing(error) || !named) throw error
   }
   const Repository = await loadRepository()
   const { hash, requireVerity, insecure } = options
@@ -115,7 +135,7 @@ export async function withNewRepository<T>(command: Command, use: (repository: R
   })
   const verity = repository.verityRequired ? 'with fs-verity' : 'without fs-verity, which this file system lacks'
   note(`made a repository ${verity}: ${path}`)
-  return closeAfter(repository, use)
+  return repository
 }
 
 async function openRepository({ path, named }: RepositoryPlace, options: GlobalOptions): Promise<Repository> {

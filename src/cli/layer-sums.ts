@@ -13,15 +13,17 @@ export class LayerSums {
   presentObjects = 0
   newBytes = 0
   inlineBytes = 0
-  readonly #repository: Repository
   readonly #streams = { count: 0, bytes: 0 }
+  #repository: Repository | undefined
 
-  constructor(repository: Repository) {
+  /** Whose layers they are; called before the first of them. */
+  of(repository: Repository): Repository {
     this.#repository = repository
+    return repository
   }
 
   event(event: PullEvent | ImportEvent): void {
-    if (event.type !== 'layer' || event.layer === undefined) return
+    if (event.type !== 'layer' || event.layer === undefined || this.#repository === undefined) return
     const { stats, objects } = this.#repository
     const { present, id, inlineSize } = event.layer
     if (!present) {

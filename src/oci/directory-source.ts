@@ -13,6 +13,7 @@ import { imageCalled, type LayoutImage, layoutImages } from './image-index.ts'
 import { type Descriptor, documentType, hasLayersOfFiles, isIndex, mediaTypes, parseManifest } from './manifest.ts'
 import { sha256 } from './names.ts'
 import type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'
+import { otherLayout } from './transport-hints.ts'
 
 /** Largest manifest, index or config, in bytes. */
 const maxJson = 8 * 1024 * 1024
@@ -39,7 +40,7 @@ export class DirectorySource implements ImageSource {
    * `ERR_IO`, `ERR_LIMIT`
    */
   static layout(directory: string, tag?: string): DirectorySource {
-    const images = layoutImages(readJson(directory, 'index.json'))
+    const images = layoutImages(readJson(directory, 'index.json', 'oci'))
     const source = new DirectorySource(`oci:${directory}${tag === undefined ? '' : `:${tag}`}`, directory, blobName)
     const { entries } = source.#choose(images, tag)
     const [first] = entries
@@ -51,7 +52,7 @@ export class DirectorySource implements ImageSource {
   /** What skopeo writes to `dir:`. Throws as {@link layout} does. */
   static plain(directory: string): DirectorySource {
     const source = new DirectorySource(`dir:${directory}`, directory, (digest) => digest.slice('sha256:'.length))
-    source.#top = asManifest(readJson(directory, 'manifest.json'))
+    source.#top = asManifest(readJson(directory, 'manifest.json', 'dir'))
     return source
   }
 
@@ -145,16 +146,23 @@ function indexOf(manifests: readonly Descriptor[]): SourceManifest {
   return { bytes, mediaType, digest: sha256(bytes) }
 }
 
-function readJson(directory: string, name: string): Buffer {
+/** @param transport where it is the file that makes the directory a layout */
+function readJson(directory: string, name: string, transport?: 'oci' | 'dir'): Buffer {
   const path = join(directory, name)
   try {
     return readRegular(path, maxJson)
   } catch (error) {
-    throw missing(error, 'the image', path)
+    if (transport === undefined) throw missing(error, 'the image', path)
+    throw missing(error, 'the image', path, otherLayout(directory, transport))
   }
 }
 
-function missing(error: unknown, what: string, path: string): ComposefsError {
+function missing(
+  error: unknown,
+  what: string,
+  path: string,
+  hint = 'the directory holds no whole image',
+): ComposefsError {
   if (!isErrno(error, 'ENOENT', 'ENOTDIR')) return systemError(error, 'read', `cannot read ${what}`, path)
-  return new ComposefsError('ERR_NOT_FOUND', `${what} is missing`, { path, hint: 'the directory holds no whole image' })
+  return new ComposefsError('ERR_NOT_FOUND', `${what} is missing`, { path, hint })
 }

@@ -8,7 +8,7 @@ import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
 import { ArchiveReader, type ArchiveReaderOptions, type ArchiveRecord } from '../streams/archive-reader.ts'
 import { Decompressor } from '../streams/decompressor.ts'
-import { defaultFreeOutput, OutputBudget, type OutputLimits } from '../streams/output-budget.ts'
+import { limitsOfImage, OutputBudget } from '../streams/output-budget.ts'
 import { Progress, type ProgressEvent } from '../streams/progress.ts'
 import { Archive, type ArchiveOptions, type OfferedImage } from './archive.ts'
 import { type ArchiveLayerEvent, MemberTaker } from './archive-members.ts'
@@ -24,15 +24,13 @@ import {
   type PublishOptions,
   prepareImage,
 } from './publish.ts'
+import { openedLate, type RepositoryOpener } from './repository-opener.ts'
 
 /** What an import tells while it goes on. Library code prints nothing. */
 export type ImportEvent =
   | ({ readonly type: 'progress' } & ProgressEvent)
   | ArchiveLayerEvent
   | { readonly type: 'image'; readonly image: PublishedImage }
-
-/** Opens or makes the repository. Called at most once, when there is something to store or to publish. */
-export type RepositoryOpener = () => Promise<Repository>
 
 /** Options of {@link importArchive}. */
 export interface ImportOptions
@@ -77,16 +75,11 @@ export async function importArchive(
   source: Readable,
   options: ImportOptions = {},
 ): Promise<PublishedImage[]> {
-  if (typeof repository !== 'function') repository.assertWritable()
+  const open = openedLate(repository)
   if (options.name !== undefined) tagRef(options.name)
   const { onEvent = () => {}, signal, decompressor, tar } = options
-  let opened: Promise<Repository> | undefined
-  const open = (): Promise<Repository> => {
-    opened ??= openWritable(repository)
-    return opened
-  }
   const progress = new Progress({ onProgress: (event) => onEvent({ type: 'progress', ...event }) })
-  const limits = totalLimits(options)
+  const limits = limitsOfImage(options.maxOutput, decompressor)
   // Of the archive nothing is stored but the layers, which count for themselves.
   const decompress = new Decompressor({ ...decompressor, ...limits, maxOutput: undefined })
   const reader = pipeline(
@@ -107,21 +100,6 @@ export async function importArchive(
   }
   const chosen = archive.images(options.platform ?? hostPlatform(), (offered) => choose(offered, options))
   return publish(await open(), chosen, options)
-}
-
-async function openWritable(repository: Repository | RepositoryOpener): Promise<Repository> {
-  if (typeof repository !== 'function') return repository
-  const opened = await repository()
-  opened.assertWritable()
-  return opened
-}
-
-type TotalOptions = Pick<ImportOptions, 'maxOutput' | 'decompressor'>
-
-/** For an image as a whole: more than one of its layers may be as large as a layer may be. */
-export function totalLimits({ maxOutput, decompressor = {} }: TotalOptions): OutputLimits {
-  const { maxRatio, freeOutput = defaultFreeOutput } = decompressor
-  return { maxOutput, maxRatio, freeOutput: 4 * freeOutput }
 }
 
 async function publish(

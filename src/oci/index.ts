@@ -27,7 +27,7 @@ export {
   untagImage,
   verifyLayers,
 } from './image.ts'
-export { type ImportEvent, type ImportOptions, importArchive, type RepositoryOpener } from './import.ts'
+export { type ImportEvent, type ImportOptions, importArchive } from './import.ts'
 export { importLayer, type LayerOptions, type LayerReceiver, receiveLayer, type StoredLayer } from './layer.ts'
 export { LayoutDestination } from './layout-destination.ts'
 export {
@@ -52,6 +52,7 @@ export { type PushEvent, type PushedImage, type PushOptions, pushImage } from '.
 export type { LayerBlob, PushLayerEvent } from './push-layers.ts'
 export type { PushCompression } from './push-manifest.ts'
 export * from './registry/index.ts'
+export type { RepositoryOpener } from './repository-opener.ts'
 export { type CopyOptions, copyAny, copyImage } from './repository-source.ts'
 export { SkopeoSource } from './skopeo-source.ts'
 export type { BlobDescriptor, ImageSource, SourceManifest } from './source.ts'

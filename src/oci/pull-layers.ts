@@ -58,6 +58,14 @@ export interface LayerPullOptions extends Pick<LayerOptions, 'decompressor' | 't
   readonly signal?: AbortSignal
 }
 
+/** What a {@link LayerPuller} takes of a source. */
+export type BlobSource = Pick<ImageSource, 'name' | 'blob'>
+
+/** Whether a layer comes as it is stored. Media types err; only a blob that is its own tar is surely no other. */
+export function isPlain({ descriptor, diffId, isTar }: WantedLayer): boolean {
+  return !isTar || (descriptor.digest === diffId && layerCompression(descriptor.mediaType) === 'none')
+}
+
 const defaultParallel = 4
 /** Milliseconds between two looks at how far the layers are. */
 const progressInterval = 100
@@ -68,7 +76,7 @@ const progressInterval = 100
  */
 export class LayerPuller {
   readonly #repository: Repository
-  readonly #source: ImageSource
+  readonly #source: BlobSource
   readonly #options: LayerPullOptions
   readonly #onEvent: (event: LayerEvent) => void
   readonly #stored = new Map<string, ObjectId>()
@@ -78,7 +86,7 @@ export class LayerPuller {
   #left = 0
   #fetched = false
 
-  constructor(repository: Repository, source: ImageSource, options: LayerPullOptions) {
+  constructor(repository: Repository, source: BlobSource, options: LayerPullOptions) {
     this.#repository = repository
     this.#source = source
     this.#options = options
@@ -173,13 +181,12 @@ export class LayerPuller {
     }
   }
 
-  #store({ descriptor, diffId, isTar }: WantedLayer, blob: Readable, signal: AbortSignal): Promise<StoredLayer> {
-    const { digest, size, mediaType } = descriptor
+  #store(layer: WantedLayer, blob: Readable, signal: AbortSignal): Promise<StoredLayer> {
+    const { descriptor, diffId, isTar } = layer
+    const { digest, size } = descriptor
     if (!isTar) return importBlob(this.#repository, blob, descriptor, signal)
-    // Media types err, and the diffID decides; only a blob that is its own tar is surely plain.
-    const plain = digest === diffId && layerCompression(mediaType) === 'none'
     const { decompressor, tar } = this.#options
-    const compression = plain ? 'none' : undefined
+    const compression = isPlain(layer) ? 'none' : undefined
     return importLayer(this.#repository, blob, { digest, size, diffId, compression, decompressor, tar, signal })
   }
 

@@ -5,6 +5,7 @@
  */
 import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
+import { limitsOfImage, OutputBudget, type OutputLimits } from '../streams/output-budget.ts'
 import { type PublishedArtifact, publishArtifact } from './artifact.ts'
 import { bootImageId } from './boot.ts'
 import { IndexWalk } from './image-index.ts'
@@ -22,7 +23,8 @@ import { tagRef } from './names.ts'
 import { unlessAborted } from './parallel.ts'
 import { hostPlatform } from './platform.ts'
 import { type ImageParts, type PublishedImage, type PublishOptions, publishImage } from './publish.ts'
-import { type LayerEvent, LayerPuller, type WantedLayer } from './pull-layers.ts'
+import { type BlobSource, isPlain, type LayerEvent, LayerPuller, type WantedLayer } from './pull-layers.ts'
+import { openedLate, type RepositoryOpener } from './repository-opener.ts'
 import type { ImageSource, SourceManifest } from './source.ts'
 
 /** What a pull tells while it goes on. Library code prints nothing. */
@@ -45,10 +47,12 @@ export interface PullOptions extends PublishOptions, Pick<LayerOptions, 'decompr
   readonly platform?: Platform
   /** Layers that are fetched at once. Default 4. */
   readonly parallel?: number
+  /** Most bytes that all layers that are fetched may hold; `decompressor.maxOutput` is for each. Default: no limit. */
+  readonly maxOutput?: number
   readonly onEvent?: (event: PullEvent) => void
 }
 
-type FetchArguments = [repository: Repository, source: ImageSource, found: FoundManifest, options: PullOptions]
+type FetchArguments = [open: RepositoryOpener, source: ImageSource, found: FoundManifest, options: PullOptions]
 
 interface FoundManifest {
   readonly bytes: Buffer
@@ -76,12 +80,13 @@ interface FoundManifest {
  * ```
  */
 export async function pullImage(
-  repository: Repository,
+  repository: Repository | RepositoryOpener,
   source: ImageSource,
   options: PullOptions = {},
 ): Promise<PublishedImage> {
-  const found = await begin(repository, source, options)
-  if (isContainerImage(found.manifest)) return fetchImage(repository, source, found, options)
+  const open = openedLate(repository)
+  const found = await begin(source, options)
+  if (isContainerImage(found.manifest)) return fetchImage(open, source, found, options)
   throw new ComposefsError('ERR_OCI_MEDIA_TYPE', 'this is an artifact, not a container image', {
     path: source.name,
     actual: found.manifest.config.mediaType,
@@ -106,20 +111,19 @@ export async function pullImage(
  * ```
  */
 export async function pullAny(
-  repository: Repository,
+  repository: Repository | RepositoryOpener,
   source: ImageSource,
   options: PullOptions = {},
 ): Promise<PublishedImage | PublishedArtifact> {
-  const found = await begin(repository, source, options)
+  const open = openedLate(repository)
+  const found = await begin(source, options)
   const fetch = isContainerImage(found.manifest) ? fetchImage : fetchArtifact
-  return fetch(repository, source, found, options)
+  return fetch(open, source, found, options)
 }
 
 /** Everything that can be refused is refused before anything is stored. */
-async function begin(repository: Repository, source: ImageSource, options: PullOptions): Promise<FoundManifest> {
-  repository.assertWritable()
+async function begin(source: ImageSource, options: PullOptions): Promise<FoundManifest> {
   if (options.name !== undefined) tagRef(options.name)
-  if (options.expectedDigest !== undefined) bootImageId(repository, options.expectedDigest)
   const finding = findManifest(source, options.platform ?? hostPlatform())
   const { bytes, digest } = await unlessAborted(options.signal, finding)
   const manifest = ofSource(source, () => parseManifest(bytes))
@@ -128,26 +132,52 @@ async function begin(repository: Repository, source: ImageSource, options: PullO
   return { bytes, digest, manifest }
 }
 
-async function fetchImage(...[repository, source, found, options]: FetchArguments): Promise<PublishedImage> {
-  const image = await publishImage(repository, await fetchParts(repository, source, found, options), options)
+async function fetchImage(...[open, source, found, options]: FetchArguments): Promise<PublishedImage> {
+  const parts = await fetchParts(open, source, found, options)
+  const image = await publishImage(await open(), parts, options)
   options.onEvent?.({ type: 'image', image })
   return image
 }
 
-async function fetchArtifact(...[repository, source, found, options]: FetchArguments): Promise<PublishedArtifact> {
-  const artifact = await publishArtifact(repository, await fetchParts(repository, source, found, options), options)
+async function fetchArtifact(...[open, source, found, options]: FetchArguments): Promise<PublishedArtifact> {
+  const parts = await fetchParts(open, source, found, options)
+  const artifact = await publishArtifact(await open(), parts, options)
   options.onEvent?.({ type: 'artifact', artifact })
   return artifact
 }
 
-async function fetchParts(...[repository, source, found, options]: FetchArguments): Promise<ImageParts> {
+async function fetchParts(...[open, source, found, options]: FetchArguments): Promise<ImageParts> {
   const { bytes, manifest } = found
-  const { signal, name } = options
+  const { signal, name, expectedDigest, maxOutput, decompressor } = options
   const config = await unlessAborted(signal, source.readBlob(manifest.config, 'the config'))
   const wanted = isContainerImage(manifest) ? await wantedLayers(source, manifest, config) : wantedBlobs(manifest)
-  const layers = await new LayerPuller(repository, source, options).pull(wanted)
+  const repository = await open()
+  if (expectedDigest !== undefined) bootImageId(repository, expectedDigest)
+  const budget = new OutputBudget(limitsOfImage(maxOutput, decompressor), 'the image')
+  const counted = countingPlain(source, wanted, budget, decompressor)
+  const layerOptions = { ...options, decompressor: { ...decompressor, budget } }
+  const layers = await new LayerPuller(repository, counted, layerOptions).pull(wanted)
   signal?.throwIfAborted()
   return { manifest: bytes, config, layers, tags: name === undefined ? [] : [name] }
+}
+
+/** Of what is not compressed the size is known before it is fetched; no decompressor counts it. */
+function countingPlain(
+  source: ImageSource,
+  layers: readonly WantedLayer[],
+  budget: OutputBudget,
+  limits: OutputLimits = {},
+): BlobSource {
+  const plain = new Set(layers.filter((layer) => isPlain(layer)).map(({ descriptor }) => descriptor.digest))
+  const blob: ImageSource['blob'] = (descriptor, what) => {
+    const { digest, size } = descriptor
+    if (plain.has(digest)) {
+      new OutputBudget(limits, what).add(size, size)
+      budget.add(size, size)
+    }
+    return source.blob(descriptor, what)
+  }
+  return { name: source.name, blob }
 }
 
 async function findManifest(source: ImageSource, platform: Platform): Promise<SourceManifest> {

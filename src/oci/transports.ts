@@ -5,7 +5,6 @@
  */
 import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
-import { openInputFile } from '../sources/input-file.ts'
 import type { PublishedArtifact } from './artifact.ts'
 import { DirectorySource } from './directory-source.ts'
 import { type ImportEvent, importArchive } from './import.ts'
@@ -14,8 +13,10 @@ import { type PullEvent, type PullOptions, pullAny } from './pull.ts'
 import { resolveShortName } from './registry/places.ts'
 import { readRegistriesConfig } from './registry/registries-conf.ts'
 import { RegistryClient, type RegistryOptions } from './registry/registry.ts'
+import type { RepositoryOpener } from './repository-opener.ts'
 import { SkopeoSource } from './skopeo-source.ts'
 import type { ImageSource } from './source.ts'
+import { checkImageName, openArchiveFile } from './transport-hints.ts'
 
 /** Options of {@link pull}. */
 export interface PullByNameOptions extends Omit<PullOptions, 'onEvent'>, RegistryOptions {
@@ -54,7 +55,10 @@ const foreign: ReadonlySet<string> = new Set([
  */
 export async function openSource(name: string, options: OpenOptions = {}): Promise<ImageSource> {
   const [transport, rest] = split(name)
-  if (transport === undefined) return openRegistry(name, options)
+  if (transport === undefined) {
+    checkImageName(name)
+    return openRegistry(name, options)
+  }
   const open = sources[transport]
   return open === undefined ? SkopeoSource.open(name, options.platform) : open(rest, options)
 }
@@ -73,14 +77,14 @@ export async function openSource(name: string, options: OpenOptions = {}): Promi
  * ```
  */
 export async function pull(
-  repository: Repository,
+  repository: Repository | RepositoryOpener,
   name: string,
   options: PullByNameOptions = {},
 ): Promise<PublishedImage | PublishedArtifact> {
   const [transport, rest] = split(name)
   if (transport !== undefined && archives.has(transport)) {
     const [path, select] = pathAndTag(rest)
-    const source = openInputFile(path)
+    const source = openArchiveFile(path)
     const [image, ...more] = await importArchive(repository, source, {
       ...options,
       ...(select !== undefined && { select }),

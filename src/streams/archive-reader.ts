@@ -12,6 +12,7 @@ import type { Data, Entry, EntryRecord } from './records.ts'
 import { type Emit, type Machine, Stage } from './stage.ts'
 import { TarDecoderMachine } from './tar-decoder.ts'
 import { blockSize, hasValidChecksum, isZeroBlock } from './tar-header.ts'
+import { beginsWithText, describeStart, tellingSize } from './tar-hint.ts'
 
 /**
  * What a member's first bytes say it is: `json` (small enough to be kept), `layer` (a tar, possibly compressed or
@@ -69,8 +70,13 @@ export class ArchiveReaderMachine implements Machine<Buffer, ArchiveRecord> {
     let chunk = input
     if (this.#start !== undefined) {
       this.#start = Buffer.concat([this.#start, chunk])
-      if (this.#start.length < blockSize) return
       chunk = this.#start
+      // What begins with zeros is no archive, and tells what it is only later.
+      if (
+        chunk.length <
+        (chunk.length >= blockSize && isZeroBlock(chunk.subarray(0, blockSize)) ? tellingSize : blockSize)
+      )
+        return
       this.#check(chunk)
       this.#start = undefined
     }
@@ -84,13 +90,11 @@ export class ArchiveReaderMachine implements Machine<Buffer, ArchiveRecord> {
     this.#pax.finish()
   }
 
-  /** Says what to type instead where the input is something else. */
+  /** Says what it is, and what to type instead, where the input is something else. */
   #check(start: Buffer): void {
-    if (
-      start.length >= blockSize &&
-      (hasValidChecksum(start.subarray(0, blockSize)) || isZeroBlock(start.subarray(0, blockSize)))
-    )
-      return
+    const block = start.subarray(0, blockSize)
+    const isZero = block.length === blockSize && isZeroBlock(block)
+    if (block.length === blockSize && !isZero && hasValidChecksum(block)) return
     const text = start.toString('latin1', 0, blockSize)
     if (progressTexts.some((line) => text.startsWith(line))) {
       throw new ComposefsError('ERR_ARCHIVE_PROGRESS_TEXT', 'progress text is mixed into the archive', {
@@ -98,12 +102,19 @@ export class ArchiveReaderMachine implements Machine<Buffer, ArchiveRecord> {
         hint: 'use: skopeo copy -q … docker-archive:/dev/stdout',
       })
     }
-    const what = start.length === 0 ? 'the input is empty' : 'the input is no docker-archive or oci-archive'
-    const hint =
-      start.length === 0
-        ? 'the program before the pipe may have failed; its own message says why'
-        : 'make one with: skopeo copy -q docker://IMAGE docker-archive:/dev/stdout'
-    throw new ComposefsError('ERR_ARCHIVE_UNKNOWN', what, { offset: 0, hint })
+    if (start.length === 0) {
+      throw new ComposefsError('ERR_ARCHIVE_UNKNOWN', 'the input is empty', {
+        hint: 'the program before the pipe may have failed; its own message says why',
+      })
+    }
+    const known =
+      describeStart(start) ?? (isZero ? 'nothing but zeros at its beginning: empty, or a disk image' : undefined)
+    const what = known === undefined ? '' : `: it is ${known}`
+    // A message of the program before the pipe is what helps most.
+    const said = known === undefined && beginsWithText(start) ? ` (it begins with ${firstLine(start)})` : ''
+    throw new ComposefsError('ERR_ARCHIVE_UNKNOWN', `the input is no docker-archive or oci-archive${what}${said}`, {
+      hint: 'make one with: skopeo copy -q docker://IMAGE docker-archive:/dev/stdout',
+    })
   }
 
   #take(record: EntryRecord, emit: Emit<ArchiveRecord>): void {
@@ -210,4 +221,12 @@ function resolve(base: readonly string[], target: ByteString, entry: Entry): Byt
     }
   }
   return fromLatin1(parts.join('/'))
+}
+
+function firstLine(start: Buffer): string {
+  const line = start
+    .toString('latin1', 0, 120)
+    .trimStart()
+    .split(/[\r\n]/)[0]!
+  return `"${printable(fromLatin1(line))}${line.length === 120 ? '…' : ''}"`
 }

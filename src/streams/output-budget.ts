@@ -18,8 +18,14 @@ export interface OutputLimits {
   readonly freeOutput?: number | undefined
 }
 
-export const defaultMaxRatio = 300
-export const defaultFreeOutput: number = 4 * 2 ** 30
+const defaultMaxRatio = 300
+const defaultFreeOutput = 4 * 2 ** 30
+
+/** Limits of all layers of an image together: more than one of them may be as large as one may be. */
+export function limitsOfImage(maxOutput: number | undefined, ofLayer: OutputLimits = {}): OutputLimits {
+  const { maxRatio, freeOutput = defaultFreeOutput } = ofLayer
+  return { maxOutput, maxRatio, freeOutput: 4 * freeOutput }
+}
 
 /** Counts what goes in and comes out, of one stream or of several together, and refuses more than its limits allow. */
 export class OutputBudget {

@@ -12,8 +12,9 @@ import { readSplitstreamEntries } from '../../streams/splitstream-entries.ts'
 import { contentTypes } from '../../streams/splitstream-format.ts'
 import { parseSplitstream } from '../../streams/splitstream-reader.ts'
 import { withNewRepository, withRepository } from '../context.ts'
-import { firstBytes, openInput } from '../input.ts'
+import { openInput } from '../input.ts'
 import { interruptible } from '../interrupt.ts'
+import { withFirstHeader } from '../layer-input.ts'
 import { pipeToStdout, printAll, printJson, printLine } from '../output.ts'
 
 /** Commands on single layers. */
@@ -50,9 +51,9 @@ export function addOciLayerCommands(oci: Command): void {
     .action(async (text: string, name: string | undefined, _flags, command: Command) => {
       const diffId = checkDigest(text)
       const signal = interruptible('the repository is sound')
-      const source = openInput('-', 'the tar of a layer')
-      await firstBytes(source)
-      await withNewRepository(command, async (repository) => {
+      await withNewRepository(command, async (open) => {
+        const source = await withFirstHeader(openInput('-', 'the tar of a layer'), diffId)
+        const repository = await open()
         const layer = await importLayer(repository, source, { diffId, signal })
         const contentId = layerStream(layer.diffId)
         await repository.transaction((transaction) => {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { ComposefsError } from '../../errors.ts'
 import type { PublishedArtifact } from '../../oci/artifact.ts'
+import { openImage } from '../../oci/image.ts'
 import type { ImportEvent } from '../../oci/import.ts'
 import { manifestStream } from '../../oci/names.ts'
 import { parsePlatform } from '../../oci/platform.ts'
@@ -8,16 +9,18 @@ import type { PublishedImage } from '../../oci/publish.ts'
 import type { PullEvent } from '../../oci/pull.ts'
 import type { RetryNotice } from '../../oci/registry/retry.ts'
 import { pull } from '../../oci/transports.ts'
+import type { Repository } from '../../repository/repository.ts'
 import { withNewRepository } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
 import { LayerSums } from '../layer-sums.ts'
+import { addLimitOptions, type LimitFlags, limitsOf } from '../limit-options.ts'
 import { freeAfterLayers } from '../memory.ts'
 import { isPlace, swapped, type TreeFlags, treeOptions, treeOptionsOf } from '../options.ts'
-import { binarySize, printJson, printLine } from '../output.ts'
+import { binarySize, note, printJson, printLine } from '../output.ts'
 import { makePullReport } from '../pull-report.ts'
 import { addRegistryOptions, type RegistryFlags, registryOptionsOf } from '../registry-options.ts'
 
-interface PullFlags extends TreeFlags, RegistryFlags {
+interface PullFlags extends TreeFlags, RegistryFlags, LimitFlags {
   readonly platform?: string
   readonly expectedDigest?: string
   readonly json?: true
@@ -30,7 +33,7 @@ export function addOciPullCommand(oci: Command): void {
     .description('pull an image, layer by layer from the socket; makes the repository')
     .argument('<image>', 'docker://REF, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR, or a short name')
     .argument('[name]', 'tag of the image; default: the image as typed')
-  addRegistryOptions(pullCommand)
+  addLimitOptions(addRegistryOptions(pullCommand))
     .option('--platform <os/arch>', 'which image of several; default: that of this machine')
     .option('--bootable', 'make a boot image as well')
     .option('--expected-digest <hex>', 'with --bootable: find the way to make the boot image that has this id')
@@ -55,21 +58,28 @@ async function pullOne(image: string, name: string, flags: PullFlags, command: C
   const options = {
     ...tree,
     ...registryOptionsOf(flags),
+    ...limitsOf(flags),
     ...(platform !== undefined && { platform: parsePlatform(platform) }),
     name,
     signal,
   }
-  await withNewRepository(command, async (repository) => {
+  await withNewRepository(command, async (open) => {
     const report = makePullReport(flags.progress)
-    const sums = new LayerSums(repository)
+    const sums = new LayerSums()
+    const opener = async (): Promise<Repository> => sums.of(await open())
     const onEvent = (event: PullEvent | ImportEvent): void => {
       sums.event(event)
       report.event(event)
       freeAfterLayers(event)
     }
     const onRetry = (notice: RetryNotice): void => report.retry(notice)
-    const pulled = await pull(repository, image, { ...options, onEvent, onRetry }).finally(() => report.end())
+    const pulled = await pull(opener, image, { ...options, onEvent, onRetry }).finally(() => report.end())
+    const repository = await open()
     const { manifestDigest, configDigest } = pulled
+    if (pulled.kind === 'artifact') {
+      const { mediaType } = openImage(repository, `@${manifestDigest}`).manifest.config
+      note(`this is an artifact, no image (its config is ${mediaType}): its blobs are kept as they are`)
+    }
     const { newObjects, presentObjects, newBytes, inlineBytes } = sums
     if (flags.json) {
       checkFound(pulled, expectedDigest)

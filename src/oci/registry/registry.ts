@@ -363,11 +363,12 @@ function parsed(bytes: Buffer, subject: Subject): JsonObject {
 
 /** What it is decides, never the header: it may change while the digest stays. */
 function mediaTypeOf(bytes: Buffer, header: string | string[] | undefined, subject: Subject): string {
-  const { mediaType, schemaVersion } = parsed(bytes, subject)
+  const { mediaType, schemaVersion, layers, manifests } = parsed(bytes, subject)
   const declared = String(header ?? '')
     .split(';')[0]!
     .trim()
-  if (schemaVersion === 1 || schema1.test(declared) || schema1.test(String(mediaType))) {
+  const isSchema1 = layers === undefined && manifests === undefined && schema1.test(declared)
+  if (schemaVersion === 1 || isSchema1 || schema1.test(String(mediaType))) {
     throw failure('ERR_OCI_MEDIA_TYPE', subject, 'it has the old format of Docker, schema 1, which is not supported', {
       hint: 'push the image again with a current tool, or convert it with skopeo copy --format oci',
     })

@@ -10,7 +10,7 @@ import { makeProgram } from '../../../src/cli/program.ts'
 import { fsverityDigest } from '../../../src/fsverity/index.ts'
 import { Installed } from '../../support/command.ts'
 import { tree } from '../../support/files.ts'
-import { digestOf, dockerArchive, imageOf } from '../../support/image-archive.ts'
+import { archive as archiveOf, digestOf, dockerArchive, imageOf } from '../../support/image-archive.ts'
 import { entry, tar } from '../../support/tar.ts'
 
 const layers = [
@@ -185,6 +185,21 @@ describe('errors', () => {
     const { out, error } = composefs(['import', '--json'], 'Getting image source signatures\n')
     expect(error).toMatch(/^Error: .*skopeo copy -q.* \[ERR_ARCHIVE_PROGRESS_TEXT\]\n$/)
     expect(JSON.parse(out)).toMatchObject({ error: { code: 'ERR_ARCHIVE_PROGRESS_TEXT' } })
+  })
+
+  test('what holds no image leaves no repository behind', () => {
+    const digest = `sha256:${'0'.repeat(64)}`
+    const nothing = archiveOf([{ name: 'manifest.json', body: 'null' }])
+    for (const [args, input] of [
+      [['import'], nothing],
+      [['import'], 'Error: no such image\n'],
+      [['import', '--layer', digest], 'Error: no such layer\n'],
+      [['oci', 'import-layer', digest], ''],
+      [['oci', 'pull', 'oci:nowhere'], ''],
+    ] as const) {
+      expect(composefs(['--repo', 'never', ...args], input).status).toBe(1)
+      expect(existsSync(installed.file('never'))).toBe(false)
+    }
   })
 
   test('a reader that leaves early is none', () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -63,8 +63,9 @@ describe('composefs oci pull', () => {
     const reference = `docker://${host}/a`
     const path = join(temporaryDirectory(), 'repo')
     const [stdout, stderr, code] = await run(path, reference, '--parallel', '1').output
-    expect(stderr.split('\n').slice(1)).toEqual([
+    expect(stderr.split('\n')).toEqual([
       expect.stringMatching(/^manifest sha256:[0-9a-f]{12}: 2 layers, /),
+      expect.stringMatching(/^made a repository /),
       expect.stringMatching(/^layer 1: sha256:[0-9a-f]{12} .*, downloaded$/),
       expect.stringMatching(/^layer 2: sha256:[0-9a-f]{12} .*, downloaded$/),
       '',
@@ -90,7 +91,7 @@ describe('composefs oci pull', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line).type)
-    expect(types.slice(0, 2)).toEqual(['note', 'manifest'])
+    expect(types.slice(0, 2)).toEqual(['manifest', 'note'])
     expect(types.filter((type) => type === 'layer')).toHaveLength(2)
     expect(types.at(-1)).toBe('image')
   })
@@ -102,6 +103,7 @@ describe('composefs oci pull', () => {
     expect(stdout).toBe('')
     expect(stderr).toContain('[ERR_REGISTRY_NOT_FOUND]')
     expect(code).toBe(1)
+    expect(existsSync(path)).toBe(false)
     // An option that may come again does not take the arguments behind it.
     const [, refused] = await run(path, '--auth-realm', 'auth.example.org', `docker://${host}/a:no`, 'x').output
     expect(refused).toContain('[ERR_REGISTRY_NOT_FOUND]')

@@ -251,3 +251,54 @@ describe('pullImage', () => {
     expect(missing.boot).toBeUndefined()
   })
 })
+
+describe('limits of what is stored', () => {
+  const total = tars.reduce((sum, { length }) => sum + length, 0)
+  const largest = Math.max(...tars.map(({ length }) => length))
+  const refused = { code: 'ERR_COMPRESSION_BOMB' }
+
+  test('all layers together, plain ones and compressed ones', async () => {
+    const server = await registry(image)
+    const repository = await temporaryRepository()
+    await expect(pullFrom(server, repository, { maxOutput: total - 1 })).rejects.toMatchObject(refused)
+    expect(published(repository)).not.toHaveProperty('streams/refs/oci/x')
+    const whole = await temporaryRepository()
+    await pullFrom(server, whole, { maxOutput: total })
+    // What is there is not written again.
+    await pullFrom(server, whole, { maxOutput: 1, name: 'y' })
+  })
+
+  test('each layer', async () => {
+    for (const suffix of suffixes) {
+      const [bytes] = tars as [Buffer]
+      const one = imageOf([bytes], [{ bytes: suffix === '' ? bytes : gzipSync(bytes), suffix }])
+      const server = await registry(one)
+      const decompressor = { maxOutput: bytes.length }
+      await pullFrom(server, await temporaryRepository(), { decompressor })
+      const less = { decompressor: { maxOutput: bytes.length - 1 } }
+      await expect(pullFrom(server, await temporaryRepository(), less)).rejects.toMatchObject(refused)
+    }
+    await pullFrom(await registry(image), await temporaryRepository(), { decompressor: { maxOutput: largest } })
+  })
+
+  test('a ratio that no honest data has, once there is much of it', async () => {
+    const zeros = tar(usr, entry({ name: 'usr/zeros' }, Buffer.alloc(2 ** 22)))
+    const server = await registry(imageOf([zeros], [{ bytes: gzipSync(zeros), suffix: '+gzip' }]))
+    await pullFrom(server, await temporaryRepository())
+    const strict = { decompressor: { freeOutput: 2 ** 20 } }
+    await expect(pullFrom(server, await temporaryRepository(), strict)).rejects.toMatchObject(refused)
+    await pullFrom(server, await temporaryRepository(), { decompressor: { freeOutput: 2 ** 20, maxRatio: 2000 } })
+  })
+
+  test('nothing is opened where there is no image', async () => {
+    const server = await registry(image, { latest: (response) => response.writeHead(404).end() })
+    const source = await RegistryClient.open(parseReference(`${server.host}/a`), {
+      registriesConfig: { rules: [], searched: [], aliases: new Map() },
+      creds: 'me:secret',
+      retryTimes: 0,
+    })
+    onTestFinished(() => source.close())
+    const unused = () => Promise.reject(new Error('there is nothing to store'))
+    await expect(pullImage(unused, source)).rejects.toMatchObject({ code: 'ERR_REGISTRY_NOT_FOUND' })
+  })
+})

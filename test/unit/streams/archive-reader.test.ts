@@ -147,10 +147,6 @@ describe('members', () => {
     ])
     expect(read([bytes])).toEqual([member('a', '{}', 'json')])
   })
-
-  test('an archive without members gives nothing', () => {
-    expect(read([Buffer.alloc(1024)])).toEqual([])
-  })
 })
 
 describe('links', () => {
@@ -255,6 +251,44 @@ describe('input that is no archive', () => {
       code: 'ERR_ARCHIVE_UNKNOWN',
       message: expect.stringMatching(/make one with: skopeo/),
     })
+  })
+
+  const at = (offset: number, bytes: string) => {
+    const start = Buffer.alloc(0x9000)
+    start.write(bytes, offset, 'latin1')
+    return start
+  }
+
+  test.each<[string, Buffer | string, RegExp]>([
+    ['a squashfs image', at(0, 'hsqs'), /a squashfs image/],
+    ['a zip file', at(0, 'PK\x03\x04'), /a zip file/],
+    ['an ISO image, which begins with zeros', at(0x8001, 'CD001'), /an ISO image/],
+    ['an EROFS image', at(0x400, '\xe2\xe1\xf5\xe0'), /an EROFS image/],
+    ['an ext4 image', at(0x438, '\x53\xef'), /ext4/],
+    ['a disk image', at(0x1fe, '\x55\xaa'), /partitions/],
+    ['a qcow2 image', at(0, 'QFI\xfb'), /qcow2/],
+    ['a Debian package', '!<arch>\ndebian-binary', /Debian package/],
+    ['a web page', '<!DOCTYPE html>\n<html>', /web page/],
+    ['a web page in lower case', '\n<html lang="en">', /web page/],
+    ['the error of a registry', '{"errors":[{"code":"DENIED"}]}', /registry answered/],
+    ['a manifest alone', '{"schemaVersion":2,"config":{}}', /manifest of an image/],
+    ['a dumpfile', '/ 4096 40755 2 0 0 0 0.0 - - -\n', /dumpfile/],
+    ['the message of a program', 'Error: no such image: typo\nmore', /begins with "Error: no such image: typo"/],
+    ['zeros', Buffer.alloc(0x10000), /zeros/],
+    ['an archive without members', Buffer.alloc(1024), /zeros/],
+  ])('%s is told', (_, bytes, message) => {
+    const wanted = { code: 'ERR_ARCHIVE_UNKNOWN', message: expect.stringMatching(message) }
+    for (const sizes of [[0x10000], [1000]]) {
+      expect(() => read(cut(Buffer.from(bytes as string), sizes))).toThrow(expect.objectContaining(wanted))
+    }
+  })
+
+  test('zeros without end are refused at their beginning', () => {
+    function* zeros(): Generator<Buffer> {
+      for (;;) yield Buffer.alloc(4096)
+    }
+    const machine = new ArchiveReaderMachine()
+    expect(() => feed(machine, zeros(), () => {})).toThrow(/zeros/)
   })
 
   test('an archive that is cut off', () => {
