@@ -10,6 +10,9 @@ const maxSeconds = 2n ** 63n
 /** Largest external file: 1024 chunks of 2^43 bytes. */
 const maxFileSize = 2 ** 53
 
+/** NUL, and what is no byte. */
+const unusable = /\0|[^\0-\xff]/
+
 const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0 && value < maxWord
 
 /**
@@ -17,12 +20,12 @@ const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0
  */
 export function checkNode(node: PlanNode, version: ErofsVersion): void {
   const { stat, mtime, nlink } = node
-  if (!isWord(stat.uid)) throw tooLarge(node, 'uid', stat.uid)
-  if (!isWord(stat.gid)) throw tooLarge(node, 'gid', stat.gid)
-  if (!isWord(nlink)) throw tooLarge(node, 'link count', nlink)
-  if (!isWord(stat.mtimeNsec)) throw tooLarge(node, 'nanosecond count', stat.mtimeNsec)
+  if (!isWord(stat.uid)) throw outOfRange(node, 'uid', stat.uid, maxWord - 1)
+  if (!isWord(stat.gid)) throw outOfRange(node, 'gid', stat.gid, maxWord - 1)
+  if (!isWord(nlink)) throw outOfRange(node, 'link count', nlink, maxWord - 1)
+  if (!isWord(stat.mtimeNsec)) throw outOfRange(node, 'nanosecond count', stat.mtimeNsec, maxWord - 1)
   if (typeof mtime === 'bigint' ? mtime < -maxSeconds || mtime >= maxSeconds : !Number.isSafeInteger(mtime)) {
-    throw tooLarge(node, 'time', mtime)
+    throw outOfRange(node, 'time', mtime, maxSeconds - 1n, -maxSeconds)
   }
   checkContent(node, version)
 }
@@ -42,24 +45,36 @@ function checkContent(node: PlanNode, version: ErofsVersion): void {
       break
     case 'external':
       if (!Number.isInteger(content.size) || content.size < 0 || content.size > maxFileSize) {
-        throw tooLarge(node, 'file size', content.size)
+        throw outOfRange(node, 'file size', content.size, maxFileSize)
       }
       break
     case 'symlink':
-      if (content.target.length === 0 || content.target.length > maxTarget || content.target.includes('\0')) {
+      if (content.target.length === 0 || content.target.length > maxTarget || unusable.test(content.target)) {
         throw new ComposefsError('ERR_SYMLINK_TARGET', 'no kernel can follow a symlink with this target', {
           path: node.path,
           expected: `1 to ${maxTarget} bytes without NUL`,
           actual: `${content.target.length} bytes`,
+          hint: 'leave the symlink out, or give it another target',
         })
       }
       break
     case 'character-device':
     case 'block-device':
-      if (!isWord(content.rdev)) throw tooLarge(node, 'device number', content.rdev)
+      if (!isWord(content.rdev)) throw outOfRange(node, 'device number', content.rdev, maxWord - 1)
   }
 }
 
-function tooLarge(node: PlanNode, what: string, value: number | bigint): ComposefsError {
-  return new ComposefsError('ERR_EROFS_LIMIT', `the ${what} ${value} has no place in an image`, { path: node.path })
+function outOfRange(
+  node: PlanNode,
+  what: string,
+  value: number | bigint,
+  max: number | bigint,
+  min: number | bigint = 0,
+): ComposefsError {
+  return new ComposefsError('ERR_EROFS_LIMIT', `the ${what} ${value} has no place in an image`, {
+    path: node.path,
+    expected: `${min} to ${max}`,
+    actual: String(value),
+    hint: 'no file system that Linux mounts has room for it; change it where the tree was made',
+  })
 }

@@ -86,6 +86,7 @@ export function dressContent(node: PlanNode, table: XattrTable): readonly XattrP
     throw new ComposefsError('ERR_EROFS_LIMIT', 'the object path of a file is too long', {
       path: node.path,
       expected: `at most ${maxPathSize}`,
+      hint: 'object paths are below the root of the store',
       actual: path.length,
     })
   }

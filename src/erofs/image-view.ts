@@ -48,6 +48,7 @@ export class ImageView {
         offset: at + superblock.blocks,
         expected: blocks * blockSize,
         actual: image.length,
+        hint: 'it was cut off, or something was appended to it; make or fetch it again',
       })
     }
     this.rootNid = this.view.getUint16(at + superblock.rootNid, true)

@@ -124,13 +124,20 @@ function nameError(directory: PlanNode, names: readonly ByteString[]): Composefs
     if (name.length > maxNameLength) {
       return new ComposefsError('ERR_NAME_TOO_LONG', `a name has ${name.length} bytes, at most 255 can be looked up`, {
         path,
+        hint: 'give it a shorter name',
       })
     }
     if (name === '' || name === '.' || name === '..' || unusable.test(name)) {
-      return new ComposefsError('ERR_PATH_INVALID', 'no entry of a directory can have this name', { path })
+      return new ComposefsError('ERR_PATH_INVALID', 'no entry of a directory can have this name', {
+        path,
+        hint: 'a name has 1 to 255 bytes, none of them NUL or a slash, and is not . or ..',
+      })
     }
   }
-  return new ComposefsError('ERR_PATH_INVALID', 'a name of this directory cannot be stored', { path: directory.path })
+  return new ComposefsError('ERR_PATH_INVALID', 'a name of this directory cannot be stored', {
+    path: directory.path,
+    hint: 'names are byte strings, one character a byte',
+  })
 }
 
 /** All children are known: adds `.` and `..` where their names belong, and counts the links. */

@@ -131,7 +131,10 @@ function* imageSteps(fileSystem: FileSystem, options: WriteImageOptions): Steps<
   }
   const size = block * blockSize
   if (size > constants.MAX_LENGTH) {
-    throw new ComposefsError('ERR_EROFS_LIMIT', `an image of ${size} bytes does not fit into memory`)
+    throw new ComposefsError('ERR_EROFS_LIMIT', `an image of ${size} bytes does not fit into memory`, {
+      expected: `at most ${constants.MAX_LENGTH}`,
+      hint: 'store contents as objects, or make several images',
+    })
   }
 
   const image = Buffer.alloc(size)

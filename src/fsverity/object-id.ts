@@ -77,12 +77,16 @@ export class ObjectId {
     return bytes.length === 32 || bytes.length === 64 ? new ObjectId(hex) : ObjectId.fromHex(hex)
   }
 
-  /** Reads `sha256:HEX`, `sha512:HEX` or bare hex. */
+  /** Reads `sha256:HEX`, `sha512:HEX` or bare hex. @throws {@link ComposefsError} `ERR_DIGEST_SYNTAX` */
   static parse(text: string): ObjectId {
     const match = /^(?:(sha256|sha512):)?([0-9a-f]+)$/.exec(text)
     const id = ObjectId.fromHex(match?.[2] ?? text)
     if (match?.[1] !== undefined && match[1] !== id.algorithm) {
-      throw new ComposefsError('ERR_DIGEST_SYNTAX', `the digest has the wrong length for ${match[1]}: ${text}`)
+      throw new ComposefsError('ERR_DIGEST_SYNTAX', `the digest has the wrong length for ${match[1]}: ${text}`, {
+        expected: 2 * digestSize[match[1] as Algorithm],
+        actual: id.hex.length,
+        hint: 'sha256 has 64 hex digits, sha512 has 128',
+      })
     }
     return id
   }

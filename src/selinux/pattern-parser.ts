@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { type ByteString, printable } from '../bytes.ts'
+import { type ByteString, escapeControls, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
 import { type ByteSet, byteRange, complement, foldCase } from './byte-set.ts'
 import { maxWidth, type Pattern } from './pattern.ts'
@@ -43,7 +43,8 @@ export function parsePattern(text: ByteString): Pattern {
 
 function asOurs(error: unknown, text: ByteString): unknown {
   if (!(error instanceof Error)) return error
-  const what = `the regular expression ${printable(text)} cannot be used (${error.message})`
+  // As it stands in the file: names have their backslashes doubled, which are hard to read here.
+  const what = `the regular expression ${escapeControls(toBuffer(text).toString())} cannot be used (${error.message})`
   return new ComposefsError('ERR_SELINUX_REGEX', what, {
     hint: 'look-around is understood; back references, atomic groups, possessive repetitions and most flags are not',
     cause: error,

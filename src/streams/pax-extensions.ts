@@ -64,7 +64,11 @@ export class PaxExtensions {
     }
     const before = { x: this.pax, L: this.longName, K: this.longLink, g: undefined }[kind]
     if (before !== undefined) {
-      throw new ComposefsError('ERR_TAR_EXTENSION', `two ${kind} headers stand before one entry`, { stage, offset })
+      throw new ComposefsError('ERR_TAR_EXTENSION', `two ${kind} headers stand before one entry`, {
+        stage,
+        offset,
+        hint: 'the archive was made wrongly, or joined of parts; make it again',
+      })
     }
     const bytes = Buffer.allocUnsafe(blockSize + size + paddingOf(size))
     block.copy(bytes)

@@ -85,7 +85,7 @@ export class PaxParserMachine implements Machine<TarRecord, EntryRecord> {
     const extensions = this.#extensions
     const pax = extensions?.pax
     const path = pax?.sparseName ?? pax?.path ?? (extensions?.longName || headerPath(header))
-    if (path === '') throw new ComposefsError('ERR_TAR_NAME', 'an entry has an empty name', { stage, offset })
+    if (path === '') throw unnamed(offset)
     if (pax?.sparse !== undefined) throw sparse(path, pax.sparse, offset)
     const type = typeOf(header, path)
     if (type === 'unsupported') warn(this.#options, 'TAR_TYPE_UNKNOWN', offset, path)
@@ -177,6 +177,11 @@ function sparse(path: ByteString, key: ByteString, offset: number): ComposefsErr
     offset,
     hint: 'make the archive again without --sparse',
   })
+}
+
+function unnamed(offset: number): ComposefsError {
+  const hint = 'the archive is damaged there, or was made wrongly; make it again'
+  return new ComposefsError('ERR_TAR_NAME', 'an entry has an empty name', { stage, offset, hint })
 }
 
 function orphaned({ offset }: PaxExtensions): ComposefsError {

@@ -44,6 +44,7 @@ export function encodeEntry(entry: Entry): Buffer {
   if (typeflag === undefined) {
     throw new ComposefsError('ERR_TAR_TYPE', `a tar cannot hold an entry of the type ${entry.type}`, {
       path: printable(entry.path),
+      hint: 'leave it out; sockets and the like belong to programs that run',
     })
   }
   const fields = {

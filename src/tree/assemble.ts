@@ -115,7 +115,10 @@ export class TreeAssembler {
    */
   finish(): FileSystem {
     const root = this.#root
-    if (root === undefined) throw new ComposefsError('ERR_ROOT_NOT_DIRECTORY', 'there is not even a root directory')
+    if (root === undefined) {
+      const hint = 'the first line must be that of the root directory, /'
+      throw new ComposefsError('ERR_ROOT_NOT_DIRECTORY', 'there is not even a root directory', { hint })
+    }
     for (const link of this.#links.values()) this.#resolve(link)
     this.#links.clear()
     this.#directories.clear()

@@ -84,7 +84,10 @@ export class FileSystem {
   insert(path: BytesLike, inode: Inode): void {
     const parts = components(bytesOf(path))
     const name = parts.at(-1)
-    if (name === undefined) throw new ComposefsError('ERR_PATH_INVALID', 'the root cannot be inserted')
+    if (name === undefined) {
+      const hint = 'set the metadata of its root instead, or make another FileSystem'
+      throw new ComposefsError('ERR_PATH_INVALID', 'the root cannot be inserted', { hint })
+    }
     this.parentOf(parts).entries.set(name, inode)
   }
 

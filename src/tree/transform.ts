@@ -114,8 +114,10 @@ function timeSource(fileSystem: FileSystem, run: Directory): Directory {
 
 function directoryAt({ root }: FileSystem, name: string): Directory {
   const inode = root.entries.get(fromLatin1(name))
-  if (inode === undefined)
-    throw new ComposefsError('ERR_NOT_FOUND', 'the directory does not exist', { path: `/${name}` })
+  if (inode === undefined) {
+    const hint = 'a bootable image has it, empty or not; add it to a layer, or make the image without --bootable'
+    throw new ComposefsError('ERR_NOT_FOUND', 'the directory does not exist', { path: `/${name}`, hint })
+  }
   return directoryNamed(inode, `/${name}`)
 }
 
@@ -126,7 +128,8 @@ function emptyDirectory(directory: Directory, { mtime, mtimeNsec }: Stat): void 
 
 function directoryNamed(inode: Inode, path: string): Directory {
   if (inode instanceof Directory) return inode
-  throw new ComposefsError('ERR_NOT_DIRECTORY', 'this must be a directory, not a file or symlink', { path })
+  const hint = 'make the layer again with a directory there'
+  throw new ComposefsError('ERR_NOT_DIRECTORY', 'this must be a directory, not a file or symlink', { path, hint })
 }
 
 /** With the newest time of all inodes but the root, or its own where none is newer. */

@@ -27,7 +27,10 @@ function failure(edit: Edit, image = writeImage(everything())): ComposefsError {
   try {
     readImage(image)
   } catch (error) {
-    if (error instanceof ComposefsError) return error
+    if (error instanceof ComposefsError) {
+      expect(error.message).toMatch(/ — ./)
+      return error
+    }
     throw error
   }
   throw new Error('the damage was not noticed')

@@ -4,13 +4,15 @@ import type { ErrorCode } from '../../../src/errors.ts'
 import { fromLatin1, type LeafContent, type Stat } from '../../../src/tree/index.ts'
 import { addDirectory, addLeaf, external, fifo, id, inline, simpleTree, symlink, tree, whiteout } from './trees.ts'
 
-const refused = (code: ErrorCode, path: string) => expect.objectContaining({ name: 'ComposefsError', code, path })
+const refused = (code: ErrorCode, path: string) =>
+  expect.objectContaining({ name: 'ComposefsError', code, path, hint: expect.any(String) })
 
 describe('what no image can hold', () => {
   test.each<[string, LeafContent, Partial<Stat>, ErrorCode]>([
     ['an empty target', symlink(''), {}, 'ERR_SYMLINK_TARGET'],
     ['a target of 4096 bytes', symlink('t'.repeat(4096)), {}, 'ERR_SYMLINK_TARGET'],
     ['a target with NUL', symlink('a\0b'), {}, 'ERR_SYMLINK_TARGET'],
+    ['a target that is no byte string', symlink('€'), {}, 'ERR_SYMLINK_TARGET'],
     ['a uid of 33 bits', fifo, { uid: 2 ** 32 }, 'ERR_EROFS_LIMIT'],
     ['a negative gid', fifo, { gid: -1 }, 'ERR_EROFS_LIMIT'],
     ['a uid that is no number', fifo, { uid: Number.NaN }, 'ERR_EROFS_LIMIT'],

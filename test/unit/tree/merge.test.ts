@@ -20,6 +20,7 @@ function code(layers: readonly (readonly Item[])[], options = {}): string | unde
     merge(layers, options)
   } catch (error) {
     expect(error).toBeInstanceOf(ComposefsError)
+    expect((error as ComposefsError).message).toMatch(/ — ./)
     return (error as ComposefsError).code
   }
   return undefined
