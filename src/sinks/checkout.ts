@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { closeSync, fstatSync, linkSync, mkdirSync, symlinkSync, unlinkSync } from 'node:fs'
+import { closeSync, fstatSync, linkSync, mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
 import { constants as osConstants } from 'node:os'
 import { type ByteString, fromLatin1, printable, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
@@ -11,7 +11,7 @@ import { errnoException, errnoOf, isErrno } from '../native/errno.ts'
 import { native } from '../native/libc.ts'
 import { nameIn, openDirectoryIn, openInode, through } from '../native/through.ts'
 import type { ObjectDirectory } from '../repository/objects.ts'
-import { TemporaryFiles } from '../repository/temporary.ts'
+import { TemporaryFiles, temporaryName } from '../repository/temporary.ts'
 import type { WalkItem } from '../tree/filesystem.ts'
 import { type Directory, fullMode, type Leaf } from '../tree/inode.ts'
 import { type CheckoutOptions, checkNames, checkoutError, openTarget, privateMode } from './checkout-target.ts'
@@ -137,10 +137,10 @@ export class Checkout {
   #directory(level: Level, name: ByteString, path: ByteString, directory: Directory): void {
     const at = nameIn(level.fd, name)
     try {
-      this.#place(level, name, () => mkdirSync(at, privateMode))
+      mkdirSync(at, privateMode)
     } catch (error) {
-      // A directory that is there is used.
-      if (!this.#replace || !isErrno(error, 'EISDIR')) throw error
+      if (!this.#replace || !isErrno(error, 'EEXIST')) throw error
+      this.#makeWay(at)
     }
     this.#push(path, directory, openDirectoryIn(level.fd, name))
   }
@@ -155,8 +155,8 @@ export class Checkout {
         await this.#contents.write(file, content, signal)
         restoreStat(file.fd, leaf, report)
         identity = identityOf(file.fd)
-        this.#place(level, name, () => {
-          if (!file.link(nameIn(level.fd, name))) throw errnoException(osConstants.errno.EEXIST, 'link')
+        this.#place(level, name, (at) => {
+          if (!file.link(at)) throw errnoException(osConstants.errno.EEXIST, 'link')
         })
       } finally {
         file.close()
@@ -172,7 +172,7 @@ export class Checkout {
   #special(level: Level, name: ByteString, leaf: Leaf, report: Report): string | undefined {
     const { content } = leaf
     if (content.type === 'symlink') {
-      this.#place(level, name, () => symlinkSync(toBuffer(content.target), nameIn(level.fd, name)))
+      this.#place(level, name, (at) => symlinkSync(toBuffer(content.target), at))
     } else {
       const device = 'rdev' in content ? content.rdev : 0
       const wanted = 'rdev' in content ? `${content.type} ${deviceText(device)}` : content.type
@@ -182,7 +182,7 @@ export class Checkout {
         return undefined
       }
       try {
-        this.#place(level, name, () => {
+        this.#place(level, name, (_at, name) => {
           const mode = (fullMode(leaf) & typeBits) | 0o600
           const errno = libc.mknodat(level.fd, toBuffer(fromLatin1(`${name}\0`)), mode, device)
           if (errno !== 0) throw errnoException(errno, 'mknod')
@@ -249,22 +249,42 @@ export class Checkout {
         fd = next
       }
       const from = nameIn(fd, last)
-      this.#place(level, name, () => linkSync(from, nameIn(level.fd, name)))
+      this.#place(level, name, (at) => linkSync(from, at))
     } finally {
       if (fd !== nearest.fd) closeSync(fd)
     }
   }
 
-  /** Makes something under a name that must be free; with `force` it is made free, unless a directory has it. */
-  #place(level: Level, name: ByteString, make: () => void): void {
+  /**
+   * Makes something under a name that must be free. With `force` it takes the place of what has the name, unless that is a
+   * directory, and only once it is made: not everything can be made everywhere.
+   */
+  #place({ fd }: Level, name: ByteString, make: (path: Buffer, name: ByteString) => void): void {
     try {
-      make()
+      make(nameIn(fd, name), name)
     } catch (error) {
       if (!this.#replace || !isErrno(error, 'EEXIST')) throw error
-      // unlink never removes a directory, and never follows a symlink.
-      unlinkSync(nameIn(level.fd, name))
-      make()
+      const temporary = fromLatin1(temporaryName(temporaryPrefix))
+      make(nameIn(fd, temporary), temporary)
+      try {
+        renameSync(nameIn(fd, temporary), nameIn(fd, name))
+      } finally {
+        // Of two names of one inode rename(2) leaves both.
+        rmSync(nameIn(fd, temporary), { force: true })
+      }
     }
+  }
+
+  /** Makes a directory in the place of something else; one that is there is used. A directory cannot replace a file at once. */
+  #makeWay(at: Buffer): void {
+    try {
+      // unlink never removes a directory, and never follows a symlink.
+      unlinkSync(at)
+    } catch (error) {
+      if (isErrno(error, 'EISDIR')) return
+      throw error
+    }
+    mkdirSync(at, privateMode)
   }
 }
 

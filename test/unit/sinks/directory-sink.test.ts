@@ -11,9 +11,10 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { fsverityDigest } from '../../../src/fsverity/index.ts'
 import { native } from '../../../src/native/libc.ts'
 import { getXattr } from '../../../src/native/xattr.ts'
@@ -247,6 +248,29 @@ describe('the directory', () => {
       code: 'ERR_ENTRY_EXISTS',
       path: join(target, 'usr/file'),
     })
+  })
+
+  test('with force over itself, hardlinks too: nothing else is left', async () => {
+    const { target } = places()
+    const leaf = new Leaf(ownStat, inline('x'))
+    const linked = treeWith({ '/a': leaf, '/b': leaf, '/link': { type: 'symlink', target: bytesOf('t') } })
+    for (const _ of [1, 2]) await checkoutTree(linked, undefined, target, { force: true })
+    expect(tree(target)).toEqual({ a: 1, b: 1, link: '-> t' })
+    expect(lstatSync(join(target, 'a')).ino).toBe(lstatSync(join(target, 'b')).ino)
+  })
+
+  test.skipIf(withoutKoffi)('with force nothing goes for what then cannot be made', async () => {
+    const { target } = places()
+    mkdirSync(target)
+    writeFileSync(join(target, 'device'), 'precious')
+    const { EEXIST, EPERM } = constants.errno
+    const mknodat = vi.spyOn(native()!, 'mknodat').mockReturnValueOnce(EEXIST).mockReturnValueOnce(EPERM)
+    const device = treeWith({ '/device': { type: 'character-device', rdev: 0x103 } })
+    const { notRestored } = await checkoutTree(device, undefined, target, { force: true })
+    mknodat.mockRestore()
+    expect(notRestored).toMatchObject([{ what: 'inode', reason: 'EPERM' }])
+    expect(readFileSync(join(target, 'device'), 'utf8')).toBe('precious')
+    expect(readdirSync(target)).toEqual(['device'])
   })
 
   test.each(['..', '.', '', 'a/b', '../x', 'a\0b'])('a name %j is refused', async (name) => {
