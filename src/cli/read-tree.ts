@@ -7,7 +7,7 @@ import { type Stats, statSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { ErofsVersion } from '../erofs/format.ts'
 import { readImage } from '../erofs/index.ts'
-import { ComposefsError, type ErrorCode } from '../errors.ts'
+import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import { DigestStore } from '../repository/digest-store.ts'
@@ -17,7 +17,7 @@ import type { FileSystem } from '../tree/filesystem.ts'
 import { globals, hashWithoutRepository, withRepository } from './context.ts'
 import { interruption } from './interrupt.ts'
 import { type TreeFlags, treeOptionsOf } from './options.ts'
-import { readStoredTree, storedImage } from './stored-tree.ts'
+import { notStored, readStoredTree, storedImage } from './stored-tree.ts'
 import { readTreeInput } from './tree-input.ts'
 
 /** What a name on the command line stands for. */
@@ -65,7 +65,8 @@ export async function fromRepository<T>(
   try {
     return await withRepository(command, read)
   } catch (error) {
-    throw error instanceof ComposefsError && notHere.has(error.code) ? nothing(name, error) : error
+    if (error instanceof ComposefsError && error.code === 'ERR_REPOSITORY_MISSING') throw nothing(name, error)
+    return notStored(error, 'there is no such file, and no such image in the repository')
   }
 }
 
@@ -105,13 +106,10 @@ function treeOfImage(name: string, bytes: Buffer): NamedTree {
   return { name, fileSystem, image: { bytes, version } }
 }
 
-const notHere: ReadonlySet<ErrorCode> = new Set(['ERR_OCI_NOT_FOUND', 'ERR_REPOSITORY_MISSING'])
-
 function nothing(path: string, cause: ComposefsError): ComposefsError {
-  const where = cause.code === 'ERR_REPOSITORY_MISSING' ? `no repository in ${cause.path}` : 'not in the repository'
-  return new ComposefsError('ERR_NOT_FOUND', `there is no such file, and no such image (${where})`, {
+  return new ComposefsError('ERR_NOT_FOUND', `there is no such file, and no repository in ${cause.path}`, {
     path,
-    ...(cause.hint !== undefined && { hint: cause.hint }),
+    hint: 'name a file, or a repository with --repo',
     cause,
   })
 }

@@ -6,6 +6,7 @@
 import type { ErofsVersion } from '../erofs/format.ts'
 import { readImage } from '../erofs/index.ts'
 import { makeImage } from '../erofs/writer.ts'
+import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { findImage } from '../oci/find.ts'
 import { imageTree, openFound, resolveConfig } from '../oci/image.ts'
@@ -51,6 +52,14 @@ export async function readStoredTree(
   const exact = found.kind === 'erofs' ? found.id.hex : `@${found.digest}`
   const config = await resolveConfig(repository, exact, verity)
   return { fileSystem: await imageTree(repository, config, { ...treeOptionsOf(flags), signal: interruption }) }
+}
+
+/** The failure to find an image where other things than OCI images are looked for as well: `ERR_NOT_FOUND`. */
+export function notStored(error: unknown, what = 'there is no such image in the repository'): never {
+  if (!(error instanceof ComposefsError) || error.code !== 'ERR_OCI_NOT_FOUND') throw error
+  const { path, hint } = error
+  const details = { ...(path !== undefined && { path }), ...(hint !== undefined && { hint }) }
+  throw new ComposefsError('ERR_NOT_FOUND', what, { ...details, cause: error })
 }
 
 /** An image as its bytes; that of layers is made as the repository would. Throws as {@link readStoredTree} does. */

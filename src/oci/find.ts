@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { ComposefsError } from '../errors.ts'
+import { ComposefsError, type ErrorCode } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import { decodeTag } from '../repository/names.ts'
 import type { Repository } from '../repository/repository.ts'
@@ -36,6 +36,7 @@ const maxSuggestions = 3
  * ```
  */
 export function findImage(repository: Repository, name: string, first: 'oci' | 'erofs' = 'oci'): FoundImage {
+  if (name === '') throw new ComposefsError('ERR_OCI_NAME', 'the name of the image is empty')
   const lookups = first === 'oci' ? [byTag, byImageName, byDigest] : [byImageName, byTag, byDigest]
   for (const lookup of lookups) {
     const found = lookup(repository, name)
@@ -86,12 +87,14 @@ function byImageName(repository: Repository, name: string): FoundImage | undefin
   return id && { kind: 'erofs', id }
 }
 
+const absent: ReadonlySet<ErrorCode> = new Set(['ERR_NOT_FOUND', 'ERR_OCI_NAME', 'ERR_ARGUMENT'])
+
 /** What a name leads to; undefined where it leads nowhere, or could be none of this kind. */
 function unlessAbsent<T>(resolve: () => T): T | undefined {
   try {
     return resolve()
   } catch (error) {
-    if (error instanceof ComposefsError && (error.code === 'ERR_NOT_FOUND' || error.code === 'ERR_OCI_NAME')) return
+    if (error instanceof ComposefsError && absent.has(error.code)) return
     throw error
   }
 }
@@ -145,12 +148,19 @@ function ambiguous(path: string, all: readonly string[]): ComposefsError {
 }
 
 function notFound(repository: Repository, name: string): ComposefsError {
+  const details = { path: name, hint: hintFor(repository, name) }
+  return new ComposefsError('ERR_OCI_NOT_FOUND', 'there is no such image in the repository', details)
+}
+
+/** What else has this name, or which images have one that is close. */
+function hintFor(repository: Repository, name: string): string {
+  const layer = findLayerDigest(repository, name)
+  if (layer !== undefined) return `it is a layer: see composefs oci layer ${layer}`
+  if (unlessAbsent(() => repository.resolveStream(name)) !== undefined)
+    return `it is a stream: see composefs cat ${name}`
   const images = repository.listImages().map(({ name }) => name)
   const near = closest(name, [...new Set([...listTags(repository), ...images])])
-  return new ComposefsError('ERR_OCI_NOT_FOUND', 'there is no such image in the repository', {
-    path: name,
-    hint: near.length > 0 ? `did you mean ${near.join(' or ')}?` : 'see: composefs oci images, composefs images',
-  })
+  return near.length > 0 ? `did you mean ${near.join(' or ')}?` : 'see: composefs oci images, composefs images'
 }
 
 /** Of these names those that one may have meant by another, the nearest first. */

@@ -61,7 +61,8 @@ export function checkAlgorithm(id: ObjectId, algorithm: Algorithm): ObjectId {
  */
 export function encodeTag(tag: string): string {
   const encoded = tag.replaceAll('%', '%25').replaceAll('/', '%2F')
-  const problem = tag.startsWith('@') ? 'begins with "@", which marks digests' : problemOf([encoded])
+  const marked = tag.startsWith('@') ? 'begins with "@", which marks digests' : undefined
+  const problem = tag === '' ? 'is empty' : (marked ?? problemOf([encoded]))
   if (problem === undefined) return encoded
   throw new ComposefsError('ERR_OCI_NAME', `the tag ${JSON.stringify(tag)} ${problem}`, { hint: 'choose another name' })
 }

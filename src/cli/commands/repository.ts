@@ -3,14 +3,14 @@ import type { Command } from 'commander'
 import { imageObjects } from '../../erofs/index.ts'
 import { ComposefsError } from '../../errors.ts'
 import { believableStream, catStream } from '../../oci/cat.ts'
-import { findImage, findLayerDigest } from '../../oci/find.ts'
+import { type FoundImage, findImage, findLayerDigest } from '../../oci/find.ts'
 import { configStream, layerStream, manifestStream } from '../../oci/names.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { globals, withRepository } from '../context.ts'
 import { describePaths } from '../describe-paths.ts'
 import { measureFile } from '../measure.ts'
 import { pipeToStdout, print, printJson, printLine, table } from '../output.ts'
-import { readStoredImage, readStoredTree, storedImage } from '../stored-tree.ts'
+import { notStored, readStoredImage, readStoredTree, storedImage } from '../stored-tree.ts'
 
 /** Commands on what is in a repository. */
 export function addRepositoryCommands(program: Command): void {
@@ -53,7 +53,7 @@ export function addRepositoryCommands(program: Command): void {
     .action((name: string, _flags, command: Command) =>
       withRepository(command, async (repository) => {
         await print(
-          imageObjects(await readStoredImage(repository, name))
+          imageObjects(await readStoredImage(repository, name).catch(notStored))
             .map((id) => `${id}\n`)
             .join(''),
         )
@@ -69,7 +69,7 @@ export function addRepositoryCommands(program: Command): void {
     .addHelpText('after', '\nExample:\n  composefs dump-files refs/mine /etc/passwd')
     .action((name: string, paths: string[], flags: { backingPathOnly?: true }, command: Command) =>
       withRepository(command, async (repository) => {
-        const { fileSystem } = await readStoredTree(repository, name, {}, { first: 'erofs' })
+        const { fileSystem } = await readStoredTree(repository, name, {}, { first: 'erofs' }).catch(notStored)
         await print(Buffer.from(describePaths(fileSystem, paths, flags.backingPathOnly === true), 'latin1'))
       }),
     )
@@ -90,10 +90,18 @@ async function contentsOf(repository: Repository, name: string): Promise<Readabl
   const contentId = streamOf(repository, name)
   // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
   if (contentId !== undefined) return catStream(repository, await believableStream(repository, contentId))
-  const found = findImage(repository, name)
+  const found = imageOf(repository, name)
   if (found.kind === 'erofs') return Readable.from([repository.readObject(found.id)])
   const stream = found.kind === 'manifest' ? manifestStream : configStream
   return catStream(repository, await believableStream(repository, stream(found.digest)))
+}
+
+function imageOf(repository: Repository, name: string): FoundImage {
+  try {
+    return findImage(repository, name)
+  } catch (error) {
+    return notStored(error, 'there is no such stream in the repository, and no such image')
+  }
 }
 
 function streamOf(repository: Repository, name: string): string | undefined {

@@ -128,6 +128,20 @@ test('layers are called by their beginnings, and by the image that they alone ma
   expect(await stdout('oci', 'layer', `sha256:${'0'.repeat(64)}`)).toMatch(/no such layer.*\[ERR_NOT_FOUND\]/)
 })
 
+test('what is something else is told what it is', async () => {
+  const [diffId] = image.diffIds
+  expect(await stdout('dump', diffId!)).toContain(`it is a layer: see composefs oci layer ${diffId}`)
+  expect(await stdout('oci', 'inspect', `oci-config-${image.configDigest}`)).toMatch(
+    /it is a stream: see composefs cat oci-/,
+  )
+  expect(await stdout('cat', 'refs/none')).toMatch(
+    /no such stream in the repository, and no such image.*\[ERR_NOT_FOUND\]/,
+  )
+  expect(await stdout('image-objects', 'refs/none')).toMatch(/\[ERR_NOT_FOUND\]/)
+  expect(await stdout('oci', 'dump', 'refs/none')).toMatch(/\[ERR_OCI_NOT_FOUND\]/)
+  expect(await stdout('oci', 'dump', '')).toMatch(/the name of the image is empty.*\[ERR_OCI_NAME\]/)
+})
+
 test('what is not there is told what is close, by every command', async () => {
   for (const command of ['dump', 'objects', 'image-objects', 'cat', 'oci dump', 'oci inspect', 'oci untag']) {
     expect(await stdout(...command.split(' '), 'oen'), command).toMatch(
@@ -147,9 +161,7 @@ test('names that others chose cannot control the terminal', async () => {
   const listed = text(await stdout('oci', 'images', '--json'))
   expect(listed).not.toMatch(/[\x1b\x9b\u202e]/)
   expect(JSON.parse(listed).images.map((one: { name: string }) => one.name)).toContain(name)
-  expect(await stdout('dump', `${name}x`)).toContain(
-    `image (not in the repository): ${shown}x — did you mean ${shown}?`,
-  )
+  expect(await stdout('dump', `${name}x`)).toContain(`image in the repository: ${shown}x — did you mean ${shown}?`)
   expect(text(await stdout('oci', 'untag', name))).toBe(`Removed tag ${shown}\n`)
 })
 
