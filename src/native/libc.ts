@@ -11,6 +11,8 @@ import { ComposefsError } from '../errors.ts'
 /** Operations of flock(2). */
 export const lockOperation = { shared: 1, exclusive: 2, nonBlocking: 4, unlock: 8 } as const
 
+/** `RENAME_EXCHANGE` of renameat2(2). */
+const exchangeNames = 2
 /** `AT_FDCWD` and `AT_SYMLINK_FOLLOW` of linkat(2). */
 export const atCurrentDirectory = -100
 export const atSymlinkFollow = 0x400
@@ -41,6 +43,8 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: Buffer): number
   /** A path that is a Buffer ends in NUL. */
   linkat(oldDirectory: number, oldPath: string, newDirectory: number, newPath: string | Buffer, flags: number): number
+  /** Makes two names change places. `ENOSYS` of C libraries that have no such function. */
+  exchange(one: string, other: string): number
   /** Makes `to` share the blocks of `from`, where the file system can. */
   ficlone(to: number, from: number): number
   /** `name` ends in NUL; `device` is in the kernel's encoding. `ENOSYS` on processors that are not known here. */
@@ -136,6 +140,9 @@ function bind(koffi: Koffi): Libc {
   const flock = library.func('int flock(int fd, int operation)')
   const ioctl = library.func('int ioctl(int fd, unsigned long request, void *argument)')
   const linkat = library.func('int linkat(int from, const char *old, int to, const char *name, int flags)')
+  const renameat2 = optional(() =>
+    library.func('int renameat2(int from, const char *old, int to, const char *name, unsigned int flags)'),
+  )
   const ficlone = library.func('int ioctl(int fd, unsigned long request, int from)')
   const mknodat = library.func(
     'long syscall(long number, int directory, const void *name, uint32_t mode, uint32_t device)',
@@ -173,6 +180,10 @@ function bind(koffi: Koffi): Libc {
     flock: (fd, operation) => errno(flock(fd, operation)),
     ioctl: (fd, request, argument) => errno(ioctl(fd, request, argument)),
     linkat: (from, old, to, name, flags) => errno(linkat(from, old, to, name, flags)),
+    exchange: (one, other) =>
+      renameat2 === undefined
+        ? ENOSYS
+        : errno(renameat2(atCurrentDirectory, one, atCurrentDirectory, other, exchangeNames)),
     ficlone: (to, from) => errno(ficlone(to, ficloneRequest, from)),
     mknodat: (directory, name, mode, device) =>
       mknodatNumber === undefined ? ENOSYS : errno(mknodat(mknodatNumber, directory, name, mode, device)),

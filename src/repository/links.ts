@@ -7,6 +7,7 @@ import { lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, ty
 import { posix } from 'node:path'
 import { ComposefsError } from '../errors.ts'
 import { isErrno, systemError } from '../native/errno.ts'
+import { native } from '../native/libc.ts'
 import { withTemporaryName } from './temporary.ts'
 
 /** Begins the names of links that are about to replace another. They stand in the root of the repository. */
@@ -37,10 +38,11 @@ export function linkTarget(link: string, target: string): string {
  * Makes or re-points a symlink, both paths relative to the root. At every moment the name leads to the old or to the
  * new target. Missing directories are made.
  *
+ * @returns what the symlink said that was replaced; undefined where none was, or nobody can tell
  * @throws {@link ComposefsError} `ERR_OCI_NAME` where the name is that of a directory, or leads through something that
  * is none; `ERR_NO_SPACE`, `ERR_REPOSITORY_READONLY`, `ERR_IO`
  */
-export function placeLink(root: string, link: string, target: string): void {
+export function placeLink(root: string, link: string, target: string): string | undefined {
   const path = `${root}/${link}`
   const text = linkTarget(link, target)
   makeDirectories(root, posix.dirname(link))
@@ -48,20 +50,28 @@ export function placeLink(root: string, link: string, target: string): void {
     symlinkSync(text, path)
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw systemError(error, 'write', 'cannot make a link', path)
-    if (readLinkText(path) !== text) replaceLink(root, path, text)
+    if (readLinkText(path) !== text) return replaceLink(root, path, text)
   }
+  return undefined
 }
 
-function replaceLink(root: string, path: string, text: string): void {
+function replaceLink(root: string, path: string, text: string): string | undefined {
   let temporary: string | undefined
   try {
     temporary = withTemporaryName(`${root}/${temporaryLinkPrefix}`, (name) => {
       symlinkSync(text, name)
       return name
     })
+    // Who changes places instead of replacing knows what was there at that moment.
+    if (readLinkText(path) !== undefined && native()?.exchange(temporary, path) === 0) {
+      const replaced = readLinkText(temporary)
+      if (replaced === undefined) native()?.exchange(temporary, path)
+      else return replaced
+    }
     renameSync(temporary, path)
+    temporary = undefined
+    return undefined
   } catch (error) {
-    if (temporary !== undefined) rmSync(temporary, { force: true })
     if (isErrno(error, 'EISDIR', 'ENOTEMPTY', 'EEXIST')) {
       throw new ComposefsError('ERR_OCI_NAME', 'the name is taken by a directory of other names', {
         path,
@@ -69,6 +79,8 @@ function replaceLink(root: string, path: string, text: string): void {
       })
     }
     throw systemError(error, 'write', 'cannot replace a link', path)
+  } finally {
+    if (temporary !== undefined) rmSync(temporary, { force: true })
   }
 }
 
@@ -121,8 +133,11 @@ export function readLinkText(path: string): string | undefined {
  * Where a symlink leads, as a path relative to the root that its own path is relative to. Nothing is followed: the
  * answer may name what does not exist, or lie outside (it then begins with `..` or `/`).
  */
-export function followLink(root: string, link: string): string | undefined {
-  const text = readLinkText(`${root}/${link}`)
+export function followLink(
+  root: string,
+  link: string,
+  text: string | undefined = readLinkText(`${root}/${link}`),
+): string | undefined {
   if (text === undefined) return undefined
   return posix.isAbsolute(text) ? text : posix.join(posix.dirname(link), text)
 }

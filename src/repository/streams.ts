@@ -19,10 +19,16 @@ export interface ResolvedStream {
 /**
  * The object that a first-level link (`streams/X`, `images/X`) leads to, undefined if there is no such link.
  *
+ * @param text what the link says, where that is known
  * @throws {@link ComposefsError} `ERR_REPOSITORY_CORRUPT` where it leads anywhere but to an object of this repository
  */
-export function readObjectLink(root: string, link: string, objects: ObjectDirectory): ObjectId | undefined {
-  const path = followLink(root, link)
+export function readObjectLink(
+  root: string,
+  link: string,
+  objects: ObjectDirectory,
+  text?: string,
+): ObjectId | undefined {
+  const path = followLink(root, link, text)
   if (path === undefined) return undefined
   const id = path.startsWith('objects/') ? ObjectId.fromPath(path.slice('objects/'.length)) : undefined
   if (id?.algorithm === objects.algorithm) return id
@@ -67,8 +73,11 @@ export class StreamLinks {
   link(contentId: string, id: ObjectId): void {
     const link = `streams/${checkContentId(contentId)}`
     const former = this.target(contentId)
-    if (former !== undefined && !former.equals(id) && this.#objects.has(former)) this.keep(former)
-    placeLink(this.#root, link, `objects/${id.path}`)
+    if (former?.equals(id) === false) this.keep(former)
+    const replaced = placeLink(this.#root, link, `objects/${id.path}`)
+    // Another program may have re-pointed it after we had looked.
+    const last = replaced === undefined ? undefined : this.target(contentId, replaced)
+    if (last !== undefined && former?.equals(last) !== true) this.keep(last)
   }
 
   /**
@@ -76,13 +85,13 @@ export class StreamLinks {
    * reference only to what some link leads to at that time. Once nothing refers to it, that removes object and link.
    */
   keep(id: ObjectId): void {
-    placeLink(this.#root, `streams/by-id-${id.hex}`, `objects/${id.path}`)
+    if (this.#objects.has(id)) placeLink(this.#root, `streams/by-id-${id.hex}`, `objects/${id.path}`)
   }
 
   /** Where the link of a content leads, whether or not that is there; undefined where it leads to no object. */
-  target(contentId: string): ObjectId | undefined {
+  target(contentId: string, text?: string): ObjectId | undefined {
     try {
-      return readObjectLink(this.#root, `streams/${checkContentId(contentId)}`, this.#objects)
+      return readObjectLink(this.#root, `streams/${checkContentId(contentId)}`, this.#objects, text)
     } catch (error) {
       if (error instanceof ComposefsError && error.code === 'ERR_REPOSITORY_CORRUPT') return undefined
       throw error

@@ -3,6 +3,7 @@ import { relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { ObjectId } from '../../../src/fsverity/index.ts'
+import { native } from '../../../src/native/libc.ts'
 import { Repository } from '../../../src/repository/index.ts'
 import { placeLink } from '../../../src/repository/links.ts'
 import * as sync from '../../../src/repository/sync.ts'
@@ -122,9 +123,9 @@ describe('a link that leads elsewhere', () => {
   test('by the hand of another program, while we publish: it is decided anew', async () => {
     const repository = await temporaryRepository()
     const theirs = put(repository, 'theirs')
-    vi.mocked(sync.syncFileSystem).mockImplementationOnce(async () =>
-      placeLink(repository.path, 'streams/content', `objects/${theirs.path}`),
-    )
+    vi.mocked(sync.syncFileSystem).mockImplementationOnce(async () => {
+      placeLink(repository.path, 'streams/content', `objects/${theirs.path}`)
+    })
     const found: (string | undefined)[] = []
     await repository.transaction((transaction) =>
       transaction.defer(() => {
@@ -135,6 +136,22 @@ describe('a link that leads elsewhere', () => {
     expect(found).toEqual([undefined, theirs.hex])
     expect(repository.readObject(repository.hasStream('content')!).toString()).toBe('ours 2')
     expect(repository.hasStream(`by-id-${theirs.hex}`)).toEqual(theirs)
+  })
+
+  test.skipIf(native() === undefined)('in the very moment before it is replaced: that stays known too', async () => {
+    const repository = await temporaryRepository()
+    const [former, theirs, ours] = ['former', 'theirs', 'ours'].map((text) => put(repository, text))
+    await repository.linkStream('content', former!)
+    const { exchange } = native()!
+    const exchanging = vi.spyOn(native()!, 'exchange').mockImplementationOnce((one, other) => {
+      rmSync(other)
+      placeLink(repository.path, 'streams/content', `objects/${theirs!.path}`)
+      return exchange(one, other)
+    })
+    await repository.linkStream('content', ours!)
+    exchanging.mockRestore()
+    expect(repository.hasStream('content')).toEqual(ours)
+    for (const id of [former, theirs]) expect(repository.hasStream(`by-id-${id!.hex}`)).toEqual(id)
   })
 })
 
