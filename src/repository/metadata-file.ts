@@ -3,12 +3,13 @@
  *
  * @packageDocumentation
  */
-import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readdirSync } from 'node:fs'
 import { ComposefsError } from '../errors.ts'
 import { measureVerity } from '../fsverity/kernel.ts'
 import { type Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
 import { native } from '../native/libc.ts'
+import { openRegular, readRegular } from '../native/regular-file.ts'
 import { formatMetadata, type Metadata, metadataName, parseMetadata } from './metadata.ts'
 import { syncDirectoryNow } from './sync.ts'
 import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
@@ -26,15 +27,19 @@ export function readMetadata(root: string): Metadata | undefined {
   const path = `${root}/${metadataName}`
   let text: string
   try {
-    if (statSync(path).size > maxFileSize) {
-      throw new ComposefsError('ERR_REPOSITORY_METADATA', 'the file is far too large', { path })
-    }
-    text = readFileSync(path, 'utf8')
+    text = readRegular(path, maxFileSize).toString('utf8')
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined
+    if (error instanceof ComposefsError) throw unusable(error.message, error)
     throw systemError(error, 'read', 'cannot read the metadata of the repository', path)
   }
   return parseMetadata(text, path)
+}
+
+function unusable(why: string, cause: ComposefsError): ComposefsError {
+  return new ComposefsError('ERR_REPOSITORY_METADATA', `the metadata of the repository cannot be read: ${why}`, {
+    cause,
+  })
 }
 
 /**
@@ -87,7 +92,7 @@ export function hasVerity(path: string, algorithm: Algorithm): boolean {
   let fd: number
   const measurable = native() !== undefined
   try {
-    fd = openSync(path, measurable ? 'r' : 'r+')
+    fd = measurable ? openRegular(path).fd : openSync(path, 'r+')
   } catch (error) {
     if (measurable) throw systemError(error, 'read', 'cannot open the file', path)
     return isErrno(error, 'EPERM')

@@ -3,10 +3,11 @@
  *
  * @packageDocumentation
  */
-import { closeSync, ftruncateSync, openSync } from 'node:fs'
+import { closeSync, ftruncateSync } from 'node:fs'
 import { ComposefsError } from '../errors.ts'
 import { ObjectId } from '../fsverity/object-id.ts'
 import { native } from '../native/libc.ts'
+import { openRegular } from '../native/regular-file.ts'
 import type { ObjectDirectory } from '../repository/objects.ts'
 import type { TemporaryFile } from '../repository/temporary.ts'
 import type { LeafContent } from '../tree/inode.ts'
@@ -96,7 +97,7 @@ export class ContentWriter {
   #clone(file: TemporaryFile, object: string): boolean {
     const libc = native()
     if (libc === undefined) return false
-    const from = openSync(object, 'r')
+    const from = openRegular(object).fd
     try {
       this.#reflink = libc.ficlone(file.fd, from) === 0
     } finally {

@@ -3,10 +3,11 @@
  *
  * @packageDocumentation
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { ComposefsError } from '../../errors.ts'
+import { readRegular } from '../../native/regular-file.ts'
 import { isLoopback } from './hosts.ts'
 
 /** What TLS needs to know, as `tls.connect` takes it. */
@@ -17,6 +18,8 @@ export interface Certificates {
   readonly client: readonly { readonly cert: string; readonly key: string }[]
 }
 
+/** Bytes of a file of certificates. The bundles of systems have a quarter of a megabyte. */
+const maxFile = 16 * 1024 * 1024
 const defaultDirectories = ['/etc/containers/certs.d', '/etc/docker/certs.d']
 const systemBundles = [
   '/etc/ssl/certs/ca-certificates.crt',
@@ -58,7 +61,7 @@ function standard(host: string): Found | undefined {
 function readDirectory(directory: string): Found {
   try {
     const names = readdirSync(directory).sort()
-    const read = (name: string): string => readFileSync(join(directory, name), 'utf8')
+    const read = (name: string): string => readRegular(join(directory, name), maxFile).toString('utf8')
     const client = names
       .filter((name) => name.endsWith('.cert'))
       .map((name) => ({ cert: read(name), key: read(name.replace(/cert$/, 'key')) }))
@@ -81,7 +84,7 @@ function systemFiles(): string[] {
 
 function readable(file: string): string[] {
   try {
-    return [readFileSync(file, 'utf8')]
+    return [readRegular(file, maxFile).toString('utf8')]
   } catch {
     return []
   }

@@ -3,13 +3,17 @@
  *
  * @packageDocumentation
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parse, type TomlTable, type TomlValue } from 'smol-toml'
 import { ComposefsError } from '../../errors.ts'
 import { isErrno } from '../../native/errno.ts'
+import { readRegular } from '../../native/regular-file.ts'
 import { printable } from './failures.ts'
+
+/** Bytes of one such file. */
+const maxFile = 16 * 1024 * 1024
 
 /** Another place that has the same images. */
 export interface Mirror {
@@ -91,7 +95,7 @@ function dropIns(directory: string): string[] {
 
 function read(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8')
+    return readRegular(path, maxFile).toString('utf8')
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
     throw unusable(path, 'it cannot be read', error)

@@ -3,6 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readRegular } from '../../../src/native/regular-file.ts'
+import { certificatesFor } from '../../../src/oci/registry/certificates.ts'
+import { readRegistriesConfig } from '../../../src/oci/registry/registries-conf.ts'
+import { readMetadata } from '../../../src/repository/metadata-file.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 
 test('a file is read whole, up to its limit', () => {
@@ -33,4 +36,18 @@ test('what is no file is named, and never waited for', () => {
   }
   expect(readRegular('/dev/null', 100)).toHaveLength(0)
   expect(() => readRegular(`${fifo}/no`, 100)).toThrow(expect.objectContaining({ code: 'ENOTDIR' }))
+})
+
+test('neither a repository nor the configuration of registries waits for a FIFO', () => {
+  const directory = temporaryDirectory()
+  for (const name of ['meta.json', 'registries.conf', 'a.crt']) {
+    expect(spawnSync('mkfifo', [join(directory, name)]).status).toBe(0)
+  }
+  const fifo = { code: 'ERR_REPOSITORY_METADATA', message: expect.stringMatching(/a FIFO or pipe: .*meta\.json/) }
+  expect(() => readMetadata(directory)).toThrow(expect.objectContaining(fifo))
+  const config = { code: 'ERR_REGISTRY_CONFIG', path: join(directory, 'registries.conf') }
+  expect(() => readRegistriesConfig(config.path)).toThrow(expect.objectContaining(config))
+  expect(() => certificatesFor('example.org', directory)).toThrow(
+    expect.objectContaining({ code: 'ERR_REGISTRY_CERTIFICATE' }),
+  )
 })
