@@ -53,8 +53,6 @@ export class ArchiveDestination implements ImageDestination {
     return new FileArchive(path, tag)
   }
 
-  async current(): Promise<undefined> {}
-
   async find({ digest }: BlobDescriptor): Promise<'present' | undefined> {
     return this.#written.has(digest) ? 'present' : undefined
   }

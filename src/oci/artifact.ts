@@ -11,7 +11,6 @@ import type { CommitOptions } from '../repository/transaction.ts'
 import { DigestVerifier } from '../streams/digest-verifier.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import { encodeSplitstream } from '../streams/splitstream-writer.ts'
-import { findStream, linkedStream } from './cat.ts'
 import { writeDocument } from './document.ts'
 import { keepTagged } from './keep.ts'
 import { type StoredLayer, streamInfo } from './layer.ts'
@@ -19,6 +18,7 @@ import { type Descriptor, parseManifest } from './manifest.ts'
 import { configRef, configStream, layerStream, manifestStream, referrerRef, sha256, tagRef } from './names.ts'
 import type { ImageParts } from './publish.ts'
 import type { BlobDescriptor } from './source.ts'
+import { findStream, linkedStream } from './verify-stream.ts'
 
 /** A published artifact. */
 export interface PublishedArtifact {

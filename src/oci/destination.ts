@@ -30,8 +30,6 @@ export interface ImageDestination {
   readonly name: string
   /** Whether it takes nothing but OCI manifests, so that those of Docker are rewritten. */
   readonly ociOnly: boolean
-  /** The manifest that has the destination's name now; undefined where there is none, or none that can be read. */
-  current(signal: AbortSignal): Promise<SourceManifest | undefined>
   /**
    * Whether a blob is there, or can be had from nearby.
    *

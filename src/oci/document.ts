@@ -8,7 +8,7 @@ import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import { parseSplitstream } from '../streams/splitstream-reader.ts'
 import { encodeSplitstream } from '../streams/splitstream-writer.ts'
-import { linkedStream } from './cat.ts'
+import { linkedStream } from './verify-stream.ts'
 
 /** A manifest or config, and what its stream refers to. */
 export interface Document {
@@ -31,15 +31,21 @@ const maxDocument = 64 * 1024 * 1024
 export function readDocument(repository: Repository, id: ObjectId, contentType: bigint): Document {
   const { algorithm } = repository
   const stream = parseSplitstream(repository.readObject(id, { limit: maxDocument }), { algorithm, contentType })
-  const object = stream.objectRefs[0]
-  if (object === undefined || stream.objectRefs.length > 1) {
+  const [chunk, ...more] = firstTwo(stream.chunks())
+  if (chunk?.kind !== 'external' || more.length > 0 || stream.objectRefs.length > 1) {
     const hint = 'import or pull the image again'
     throw new ComposefsError('ERR_SPLITSTREAM_INVALID', 'the document does not consist of one object', {
       path: id.hex,
       hint,
     })
   }
-  return { id, json: repository.readObject(object, { limit: maxDocument }), namedRefs: stream.namedRefs }
+  return { id, json: repository.readObject(chunk.id, { limit: maxDocument }), namedRefs: stream.namedRefs }
+}
+
+function firstTwo<T>(items: Iterable<T>): T[] {
+  const found: T[] = []
+  for (const item of items) if (found.push(item) === 2) break
+  return found
 }
 
 /**

@@ -10,7 +10,6 @@ import { decodeTag } from '../repository/names.ts'
 import type { Repository } from '../repository/repository.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
-import { verifyStream } from './cat.ts'
 import { type Document, readDocument } from './document.ts'
 import { closest, type FoundImage, findImage, listTags } from './find.ts'
 import { keepTagged } from './keep.ts'
@@ -28,6 +27,7 @@ import {
   tagRef,
 } from './names.ts'
 import { layersToTree, type TreeOptions } from './tree.ts'
+import { verifyStream } from './verify-stream.ts'
 
 /** A config and the layers it names. */
 export interface OpenedConfig {
@@ -220,12 +220,15 @@ export function listReferrers(repository: Repository, manifestDigest: string): s
 /**
  * Gives a manifest in the repository a name.
  *
- * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND` where there is none, `ERR_OCI_NAME`, `ERR_DIGEST_SYNTAX`
+ * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND` where there is none, `ERR_DIGEST_MISMATCH` where it is another,
+ * `ERR_OCI_NAME`, `ERR_DIGEST_SYNTAX`
  */
 export async function tagImage(repository: Repository, manifestDigest: string, name: string): Promise<void> {
   const contentId = manifestStream(checkDigest(manifestDigest))
   const ref = tagRef(name)
-  if (repository.hasStream(contentId) === undefined) throw notFound(manifestDigest, 'there is no such manifest')
+  const id = repository.hasStream(contentId)
+  if (id === undefined) throw notFound(manifestDigest, 'there is no such manifest')
+  checkJson('manifest', manifestDigest, readDocument(repository, id, contentTypes.manifest).json)
   keepTagged(repository, [contentId])
   await repository.setRef('streams', ref, contentId)
 }

@@ -5,9 +5,9 @@
  */
 import type { Repository } from '../repository/repository.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
-import { linkedStream } from './cat.ts'
 import { findDocument } from './document.ts'
 import { configRefPrefix, configStream, layerStream, manifestPrefix } from './names.ts'
+import { linkedStream } from './verify-stream.ts'
 
 /**
  * Makes sure that garbage collection by cfsctl finds all parts of every tagged image. It follows the references of a

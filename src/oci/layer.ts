@@ -25,8 +25,8 @@ import {
 } from '../streams/splitstream-format.ts'
 import { TarDecoder } from '../streams/tar-decoder.ts'
 import type { PaxParserOptions } from '../streams/tar-options.ts'
-import { findStream, linkedStream } from './cat.ts'
 import { layerStream } from './names.ts'
+import { findStream, linkedStream } from './verify-stream.ts'
 
 /** What is known about a layer before it comes, and the limits it must keep. */
 export interface LayerOptions {

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { createHash } from 'node:crypto'
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, createReadStream, mkdirSync, openSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ComposefsError } from '../errors.ts'
@@ -15,7 +15,6 @@ import { syncMade } from '../repository/sync.ts'
 import { type TemporaryFile, TemporaryFiles } from '../repository/temporary.ts'
 import { blobName } from './archive.ts'
 import type { ArrivedBlob, BlobMaker, ImageDestination } from './destination.ts'
-import { DirectorySource } from './directory-source.ts'
 import { addToIndex, layoutFile } from './layout-index.ts'
 import type { Platform } from './manifest.ts'
 import type { BlobDescriptor, SourceManifest } from './source.ts'
@@ -49,26 +48,24 @@ export class LayoutDestination implements ImageDestination {
     this.#temporaries = new TemporaryFiles(directory, '.composefs-')
   }
 
-  async current(): Promise<SourceManifest | undefined> {
+  /** A file that has the name of the blob is believed once it was hashed. */
+  async find({ digest, size }: BlobDescriptor, _what: string, signal: AbortSignal): Promise<'present' | undefined> {
+    const path = this.#path(blobName(digest))
     try {
-      return await DirectorySource.layout(this.#directory, this.#tag).manifest()
-    } catch (error) {
-      if (error instanceof ComposefsError && error.code !== 'ERR_IO') return undefined
-      throw error
-    }
-  }
-
-  async find({ digest, size }: BlobDescriptor): Promise<'present' | undefined> {
-    try {
+      const found = await stat(path)
       // One of another size is what a crash left behind.
-      return (await stat(this.#path(blobName(digest)))).size === size ? 'present' : undefined
+      if (!found.isFile() || found.size !== size) return undefined
+      const hash = createHash('sha256')
+      for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024, signal })) hash.update(chunk)
+      return `sha256:${hash.digest('hex')}` === digest ? 'present' : undefined
     } catch (error) {
+      signal.throwIfAborted()
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
       throw this.#failed(error)
     }
   }
 
-  async put(blob: BlobMaker, _what: string, signal: AbortSignal): Promise<ArrivedBlob> {
+  async put(blob: BlobMaker, what: string, signal: AbortSignal): Promise<ArrivedBlob> {
     const hash = createHash('sha256')
     let size = 0
     const how = await this.#write(async (file) => {
@@ -80,7 +77,7 @@ export class LayoutDestination implements ImageDestination {
       }
       const digest = `sha256:${hash.copy().digest('hex')}`
       const name = blobName(digest)
-      return (await this.find({ digest, size })) === undefined ? name : undefined
+      return (await this.find({ digest, size }, what, signal)) === undefined ? name : undefined
     })
     return { digest: `sha256:${hash.digest('hex')}`, size, how }
   }

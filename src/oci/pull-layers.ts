@@ -8,12 +8,12 @@ import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
 import type { Repository } from '../repository/repository.ts'
 import { findBlob, importBlob } from './artifact.ts'
-import { linkedStream } from './cat.ts'
 import { findLayer, importLayer, type LayerOptions, type StoredLayer } from './layer.ts'
 import { type Descriptor, layerCompression } from './manifest.ts'
 import { layerStream } from './names.ts'
 import { inParallel } from './parallel.ts'
 import type { ImageSource } from './source.ts'
+import { linkedStream } from './verify-stream.ts'
 
 /** A layer that an image consists of. */
 export interface WantedLayer {

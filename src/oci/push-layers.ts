@@ -29,8 +29,8 @@ export interface LayerToPush {
   readonly tarSize: number
   /** How it is packed if it has to be sent. */
   readonly compression: PushCompression
-  /** Blobs that would do if they were there, the best first. */
-  readonly candidates: readonly (BlobDescriptor & { readonly compression: PushCompression })[]
+  /** The blob that would do if it were there. */
+  readonly original: (BlobDescriptor & { readonly compression: PushCompression }) | undefined
 }
 
 /** What happens to a layer. Numbers count from 1, sizes are those of the tar. */
@@ -100,11 +100,11 @@ async function pushLayer(
   layer: LayerToPush,
   { likely = false, onEvent, signal }: PushLayersOptions & Required<Pick<PushLayersOptions, 'onEvent' | 'signal'>>,
 ): Promise<LayerBlob> {
-  const { number, count, diffId, tarSize, compression, candidates } = layer
+  const { number, count, diffId, tarSize, compression, original } = layer
   const what = `layer ${number} of ${count}`
-  for (const candidate of candidates) {
-    const how = await destination.find(candidate, what, signal)
-    if (how !== undefined) return { ...candidate, how }
+  if (original !== undefined) {
+    const how = await destination.find(original, what, signal)
+    if (how !== undefined) return { ...original, how }
   }
   const open = (): Readable => layerBlob(repository, layer, onEvent, signal)
   let known = compression === 'none' ? { digest: diffId, size: tarSize } : undefined

@@ -4,12 +4,11 @@
  * @packageDocumentation
  */
 import { Readable } from 'node:stream'
-import { ComposefsError } from '../errors.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { ImageDestination } from './destination.ts'
 import { type OpenedImage, openImage } from './image.ts'
 import { layersOf, streamInfo } from './layer.ts'
-import { type Descriptor, type Platform, parseManifest } from './manifest.ts'
+import type { Platform } from './manifest.ts'
 import { type LayerBlob, type LayerToPush, type PushLayerEvent, pushLayers } from './push-layers.ts'
 import { compressionOf, type PushCompression, pushedManifest } from './push-manifest.ts'
 import type { BlobDescriptor } from './source.ts'
@@ -79,7 +78,7 @@ export async function pushImage(
   const { onEvent = () => {}, signal = new AbortController().signal } = options
   const image = openImage(repository, name)
   const { manifest, manifestBytes, manifestDigest } = image
-  const layers = layersToPush(repository, image, options, await known(image, destination, signal))
+  const layers = layersToPush(repository, image, options)
   const tars = layers.map(({ diffId, tarSize }, i) => ({ ...manifest.layers[i]!, digest: diffId, size: tarSize }))
   onEvent({ type: 'manifest', digest: manifestDigest, layers: tars })
   const config = { digest: manifest.config.digest, size: image.configBytes.length }
@@ -101,7 +100,6 @@ function layersToPush(
   repository: Repository,
   { manifest, config, layers }: OpenedImage,
   { compression: wanted }: PushOptions,
-  there: readonly Descriptor[],
 ): LayerToPush[] {
   return manifest.layers.map((descriptor, i) => {
     // An artifact consists of blobs that nobody may change.
@@ -110,25 +108,13 @@ function layersToPush(
     const { streamSize: tarSize } = streamInfo(repository, id, layersOf({ config }))
     const keep = config === undefined || (wanted === undefined && descriptor.digest === diffId)
     const compression = keep ? 'none' : (wanted ?? 'gzip')
-    const candidates = [descriptor, ...there.slice(i, i + 1)]
-      .map(({ digest, size, mediaType }) => ({ digest, size, compression: compressionOf(mediaType) }))
-      .filter((blob) => wanted === undefined || keep || blob.compression === compression)
-    return { number: i + 1, count: manifest.layers.length, diffId, id, tarSize, compression, candidates }
+    // What the destination calls a layer of this image may be any blob: only the image's own manifest is believed.
+    const { digest, size } = descriptor
+    const original = { digest, size, compression: compressionOf(descriptor.mediaType) }
+    const fits = wanted === undefined || keep || original.compression === compression
+    const place = { number: i + 1, count: manifest.layers.length }
+    return { ...place, diffId, id, tarSize, compression, original: fits ? original : undefined }
   })
-}
-
-/** The layers of the image as it was pushed here before: with the same config they stand for the same tars. */
-async function known({ manifest }: OpenedImage, destination: ImageDestination, signal: AbortSignal) {
-  const current = await destination.current(signal)
-  if (current === undefined) return []
-  try {
-    const { config, layers } = parseManifest(current.bytes)
-    return config.digest === manifest.config.digest && layers.length === manifest.layers.length ? layers : []
-  } catch (error) {
-    // An index, or something else that is to be replaced.
-    if (error instanceof ComposefsError) return []
-    throw error
-  }
 }
 
 async function putBytes(destination: ImageDestination, known: BlobDescriptor, bytes: Buffer, signal: AbortSignal) {

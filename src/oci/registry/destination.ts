@@ -27,7 +27,7 @@ export interface RegistryPushOptions extends RegistryOptions {
 }
 
 const defaultChunkSize = 8 * 1024 * 1024
-/** Answers of those whom one may write to without reading, or ask for nothing by HEAD: what is not seen is sent. */
+/** Answers of those whom one may not ask by HEAD: what is not seen is sent. */
 const unreadable: readonly number[] = [400, 403, 404, 405, 406, 501]
 const defaultMaxManifest = 4 * 1024 * 1024
 
@@ -84,19 +84,9 @@ export class RegistryDestination implements ImageDestination {
     return referenceText(this.reference)
   }
 
-  async current(signal: AbortSignal): Promise<SourceManifest | undefined> {
-    const { digest, tag = 'latest' } = this.reference
-    return this.#manifest(digest ?? tag, this.#subject('the manifest that is there'), signal, unreadable)
-  }
-
-  async #manifest(
-    name: string,
-    subject: Subject,
-    signal: AbortSignal,
-    absent: readonly number[] = [404],
-  ): Promise<SourceManifest | undefined> {
+  async #manifest(name: string, subject: Subject, signal: AbortSignal): Promise<SourceManifest | undefined> {
     const headers = { accept: manifestTypes.join(', ') }
-    const request = { headers, allow: absent, signal, subject }
+    const request = { headers, allow: [404], signal, subject }
     const { maxManifest = defaultMaxManifest } = this.#options
     return this.#retry(signal, async () => {
       const { response, url } = await this.#request(`manifests/${name}`, request)

@@ -30,6 +30,7 @@ import type { Repository } from '../../../src/repository/index.ts'
 import { contentTypes, encodeSplitstream } from '../../../src/streams/index.ts'
 import { configOf, digestOf, dockerArchive, imageOf } from '../../support/image-archive.ts'
 import { paths } from '../../support/layer-entries.ts'
+import { inline, odd, word } from '../../support/splitstream.ts'
 import { entry, tar } from '../../support/tar.ts'
 import { published, temporaryRepository } from '../../support/temporary-repository.ts'
 
@@ -90,6 +91,25 @@ describe('openImage', () => {
     expect(() => openImage(repository, '@sha256:x')).toThrow(refused('ERR_DIGEST_SYNTAX'))
     expect(() => openImage(repository, '')).toThrow(refused('ERR_OCI_NAME'))
     expect(() => openImage(repository, '..')).toThrow(refused('ERR_OCI_NAME'))
+  })
+
+  test('a manifest that is another gets no name', async () => {
+    const { repository } = await withImage()
+    await putDocument(repository, manifestStream(absent), contentTypes.manifest, '{}')
+    await expect(tagImage(repository, absent, 'odd')).rejects.toThrow(refused('ERR_DIGEST_MISMATCH'))
+    expect(repository.listRefs('streams', 'oci')).toHaveLength(1)
+  })
+
+  test('a document is one object and nothing beside it', async () => {
+    const { repository, image } = await withImage()
+    const json = openImage(repository, 'name').configBytes
+    const objectRefs = [repository.objects.put(json)]
+    const contentId = configStream(image.configDigest)
+    for (const stream of [inline('x'), Buffer.concat([word(0), inline('x')]), Buffer.concat([word(0), word(0)])]) {
+      const file = odd({ contentType: contentTypes.config, objectRefs, stream, streamSize: json.length + 1 })
+      await repository.linkStream(contentId, repository.objects.put(file))
+      await expect(openConfig(repository, image.configDigest)).rejects.toThrow(refused('ERR_SPLITSTREAM_INVALID'))
+    }
   })
 
   test('documents that were changed are noticed', async () => {

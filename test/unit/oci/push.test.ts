@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
+import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import {
   ArchiveDestination,
@@ -16,8 +17,10 @@ import {
 } from '../../../src/oci/index.ts'
 import type { Repository } from '../../../src/repository/index.ts'
 import { parseSplitstream } from '../../../src/streams/index.ts'
+import { digestOf } from '../../support/image-archive.ts'
 import { imageIdOf } from '../../support/image-id.ts'
 import { randomImage, writeLayout } from '../../support/random-images.ts'
+import { entry, tar } from '../../support/tar.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { temporaryRepository } from '../../support/temporary-repository.ts'
 
@@ -96,6 +99,39 @@ describe('a push to a layout', () => {
     expect(second.manifestDigest).toBe(first.manifestDigest)
   })
 
+  test('blobs that are damaged there are sent again', async () => {
+    const { repository, id, at } = await imported(2)
+    const first = await push(repository, 'x', `oci:${at}/to:tag`)
+    const blobs = join(at, 'to/blobs/sha256')
+    for (const name of readdirSync(blobs)) {
+      const bytes = readFileSync(join(blobs, name))
+      bytes[bytes.length >> 1]! ^= 1
+      writeFileSync(join(blobs, name), bytes)
+    }
+    const second = await push(repository, 'x', `oci:${at}/to:tag`)
+    expect(second.layers.map(({ how }) => how)).toContain('sent')
+    expect(second.manifestDigest).toBe(first.manifestDigest)
+    expect(await idOf(`oci:${at}/to:tag`)).toBe(id)
+  })
+
+  test('what the tag there calls a layer of this image is not believed', async () => {
+    const { repository, id, at } = await imported(2)
+    const { manifestDigest } = await push(repository, 'x', `oci:${at}/to:tag`)
+    const blobs = join(at, 'to/blobs/sha256')
+    const manifest = JSON.parse(readFileSync(join(blobs, manifestDigest.slice('sha256:'.length)), 'utf8'))
+    const evil = gzipSync(tar(entry({ name: 'usr/', type: '5' }), entry({ name: 'usr/evil' })))
+    const store = (bytes: Buffer) => {
+      writeFileSync(join(blobs, digestOf(bytes).slice('sha256:'.length)), bytes)
+      return { digest: digestOf(bytes), size: bytes.length }
+    }
+    for (const layer of manifest.layers) Object.assign(layer, store(evil))
+    const entries = index(join(at, 'to'))
+    Object.assign(entries.manifests[0], store(Buffer.from(JSON.stringify(manifest))))
+    writeFileSync(join(at, 'to/index.json'), JSON.stringify(entries))
+    expect((await push(repository, 'x', `oci:${at}/to:tag`)).manifestDigest).toBe(manifestDigest)
+    expect(await idOf(`oci:${at}/to:tag`)).toBe(id)
+  })
+
   test('a damaged layer gets no name, and leaves nothing', async () => {
     const { repository, at } = await imported(3)
     damage(repository)
@@ -115,7 +151,8 @@ describe('a push to a layout', () => {
     }
     const pushing = push(repository, 'x', `oci:${at}/to:tag`, { onEvent, signal: abort.signal })
     await expect(pushing).rejects.toThrow('enough')
-    expect(readdirSync(join(at, 'to')).filter((name) => name !== 'blobs')).toEqual([])
+    const left = existsSync(join(at, 'to')) ? readdirSync(join(at, 'to')) : []
+    expect(left.filter((name) => name !== 'blobs')).toEqual([])
   })
 })
 

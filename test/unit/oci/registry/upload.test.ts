@@ -134,13 +134,6 @@ describe('a registry with habits of its own', () => {
     expect(await to.find({ digest, size: 1000 }, 'the blob', signal)).toBeUndefined()
   })
 
-  test.each([403, 405, 406])('GET %i: what may not be read may be replaced', async (status) => {
-    const registry = await new UploadRegistry({ GET: always(status) }).start()
-    const to = await destination(registry)
-    expect(await to.current(signal)).toBeUndefined()
-    await to.close()
-  })
-
   test.each([400, 405, 501])('PATCH %i: everything goes at once, and is made anew for it', async (status) => {
     const { registry, result, made } = await send({ PATCH: always(status) })
     expect(result).toEqual({ digest, size: 1000, how: 'sent' })
