@@ -125,15 +125,16 @@ async function openOrMake(place: RepositoryPlace, options: GlobalOptions): Promi
     if (!isMissing(error) || !named) throw error
   }
   const Repository = await loadRepository()
-  const { hash, requireVerity, insecure } = options
+  const { hash } = options
   const version = erofsVersion(options)
   const repository = await Repository.init(path, {
-    insecure: insecure ?? (requireVerity ? false : 'auto'),
+    insecure: insecureOf(options, 'auto'),
     ...(hash !== undefined && { algorithm: hash }),
     ...(version !== undefined && { erofsVersion: version }),
     ...opening,
   })
-  const verity = repository.verityRequired ? 'with fs-verity' : 'without fs-verity, which this file system lacks'
+  const lacking = options.insecure ? '' : ', which this file system lacks'
+  const verity = repository.verityRequired ? 'with fs-verity' : `without fs-verity${lacking}`
   note(`made a repository ${verity}: ${path}`)
   return repository
 }
@@ -141,7 +142,7 @@ async function openOrMake(place: RepositoryPlace, options: GlobalOptions): Promi
 async function openRepository({ path, named }: RepositoryPlace, options: GlobalOptions): Promise<Repository> {
   const Repository = await loadRepository()
   try {
-    return checkVerity(await Repository.open(path, openOptions(options)), options)
+    return await checkVerity(await Repository.open(path, openOptions(options)), options)
   } catch (error) {
     if (named || !isMissing(error)) throw error
     const near = ['.', './repo'].find((place) => existsSync(`${place}/meta.json`))
@@ -169,20 +170,36 @@ function noteLock(event: LockEvent): void {
   }
 }
 
-function openOptions(options: GlobalOptions): OpenOptions {
+/** How a command opens a repository that is there. */
+export function openOptions(options: GlobalOptions): OpenOptions {
   const version = erofsVersion(options)
   return {
     ...opening,
     upgrade: options.upgrade,
     ...(options.hash !== undefined && { algorithm: options.hash }),
-    ...(options.insecure !== undefined && { insecure: options.insecure }),
+    insecure: insecureOf(options, false) === true,
     ...(options.verifyObjects && { verifyObjects: true }),
     ...(version !== undefined && { erofsVersion: version }),
   }
 }
 
-function checkVerity(repository: Repository, { requireVerity }: GlobalOptions): Repository {
+/**
+ * Whether a new repository does without fs-verity, and an old one is used without.
+ *
+ * @param otherwise where no option says it
+ * @throws {@link ComposefsError} `ERR_ARGUMENT`
+ */
+export function insecureOf<T>({ insecure, requireVerity }: GlobalOptions, otherwise: T): boolean | T {
+  if (insecure && requireVerity) {
+    throw new ComposefsError('ERR_ARGUMENT', '--insecure and --require-verity exclude each other')
+  }
+  return insecure ?? (requireVerity ? false : otherwise)
+}
+
+/** Hands on a repository that is as `--require-verity` wants it, and closes any other. */
+export async function checkVerity(repository: Repository, { requireVerity }: GlobalOptions): Promise<Repository> {
   if (!requireVerity || repository.verityRequired) return repository
+  await repository.close()
   throw new ComposefsError('ERR_REPOSITORY_VERITY', 'the repository does not require fs-verity', {
     path: repository.path,
     hint: 'leave out --require-verity, or make a repository on a file system that has it',

@@ -88,7 +88,8 @@ export class LayerBoard implements PullReport {
   }
 
   #erase(): void {
-    if (this.#drawn > 0) this.#out.write(`\x1b[${this.#drawn}A\x1b[J`)
+    // What was typed meanwhile, such as ^C, has moved the cursor to the right.
+    if (this.#drawn > 0) this.#out.write(`\r\x1b[${this.#drawn}A\x1b[J`)
     this.#drawn = 0
   }
 

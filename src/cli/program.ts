@@ -54,8 +54,13 @@ export async function makeProgram(version: string, args: readonly string[]): Pro
     .addOption(new Option('--user', `the repository of this user: ${defaultPlaces.user}`))
     .addOption(new Option('--system', `the repository of the system: ${defaultPlaces.system}`))
     .addOption(new Option('--hash <algorithm>', 'the hash, where no repository decides').choices(['sha256', 'sha512']))
-    .addOption(new Option('--require-verity', 'fail unless the repository requires fs-verity'))
-    .addOption(new Option('--insecure', 'do not require fs-verity').hideHelp())
+    .addOption(new Option('--require-verity', 'fail unless the repository requires fs-verity, also a new one'))
+    .addOption(
+      new Option(
+        '--insecure',
+        'do without fs-verity, also in a new repository; otherwise init requires it, and import, pull and copy do where there is any',
+      ),
+    )
     .addOption(
       new Option('--verify-objects', 'compare what is in the repository with what is stored, and replace damage'),
     )

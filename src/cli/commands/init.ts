@@ -4,7 +4,15 @@ import type { Algorithm } from '../../fsverity/object-id.ts'
 import type { InitOptions } from '../../repository/init.ts'
 import { Repository } from '../../repository/repository.ts'
 import { resetRepository } from '../../repository/reset.ts'
-import { erofsVersion, type GlobalOptions, globals, opening, repositoryPlace } from '../context.ts'
+import {
+  checkVerity,
+  erofsVersion,
+  type GlobalOptions,
+  globals,
+  insecureOf,
+  opening,
+  repositoryPlace,
+} from '../context.ts'
 import { printLine } from '../output.ts'
 
 /** `composefs init`: makes a repository. */
@@ -22,7 +30,7 @@ export function addInitCommand(program: Command): void {
       const where = path ?? namedPlace(options)
       const wanted = initOptions(flags, options)
       if (flags.resetMetadata) await resetRepository(where, { ...wanted, ...opening })
-      const repository = await open(where, flags, wanted)
+      const repository = await checkVerity(await open(where, flags, wanted), options)
       const { metadata, verityRequired, isNew } = repository
       await repository.close()
       if (!isNew && !flags.resetMetadata) {
@@ -65,7 +73,7 @@ function initOptions(flags: InitFlags, options: GlobalOptions): InitOptions {
   const version = erofsVersion(options)
   return {
     algorithm: algorithmOf(flags.algorithm) ?? options.hash ?? 'sha512',
-    insecure: options.insecure ?? false,
+    insecure: insecureOf(options, false),
     ...(version !== undefined && { erofsVersion: version }),
   }
 }

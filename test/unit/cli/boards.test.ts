@@ -17,7 +17,7 @@ function drawn(columns: number | undefined): string[] {
   board.event({ type: 'manifest', digest, layers: [descriptor] } as never)
   board.event({ type: 'layer-start', number: 1, count: 1, digest, size: 123_456_789 } as never)
   board.event({ type: 'layer-progress', number: 1, bytes: 61_728_395, size: 123_456_789 })
-  return text.split('\n').map((line) => line.replaceAll(/\x1b\[\d*[AJK]/g, ''))
+  return text.split('\n').map((line) => line.replaceAll(/\r|\x1b\[\d*[AJK]/g, ''))
 }
 
 test.each([1, 5, 10, 20, 30, 40, 49, 50, 60, 80, 200])('a board of %i columns', (columns) => {
@@ -46,6 +46,19 @@ test('the line of an import fits too', () => {
     Object.assign(process.stderr, { columns, isTTY })
   }
   expect(lines).toEqual(['\r\x1b[K117.74 MiB  layer 1'])
+})
+
+test('a board is removed from the beginning of its line, wherever ^C has moved the cursor', () => {
+  let text = ''
+  const board = new LayerBoard({
+    columns: 80,
+    write: (chunk: string) => (text += chunk),
+  } as unknown as NodeJS.WriteStream)
+  vi.spyOn(performance, 'now').mockReturnValue(1e6)
+  board.event({ type: 'layer-start', number: 1, digest: `sha256:${'0'.repeat(64)}`, size: 1 })
+  const before = text.length
+  board.end()
+  expect(text.slice(before)).toBe('\r\x1b[2A\x1b[J')
 })
 
 test('fitting', () => {
