@@ -104,13 +104,16 @@ export async function withNewRepository<T>(
   const options = globals(command)
   const place = repositoryPlace(options)
   // Nobody wants to wait for what can only fail.
-  if (!place.named && readMetadata(place.path) === undefined) await openRepository(place, options)
+  openOptions(options)
+  if (!place.named && readMetadata(place.path) === undefined) await (await openRepository(place, options)).close()
   let opened: Promise<Repository> | undefined
   try {
-    return await use(() => {
-      opened ??= openOrMake(place, options)
-      return opened
-    })
+    return await withFreedMemory(() =>
+      use(() => {
+        opened ??= openOrMake(place, options)
+        return opened
+      }),
+    )
   } finally {
     const repository = await opened?.catch(() => undefined)
     await repository?.close()

@@ -3,7 +3,6 @@
  *
  * @packageDocumentation
  */
-import { once } from 'node:events'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { openInputFile } from '../sources/input-file.ts'
 import { interruption } from './interrupt.ts'
@@ -20,13 +19,4 @@ export function openInput(name: string, what = 'input'): Readable {
     note(`waiting for ${what} from this terminal: name a file, or pipe it in; Ctrl-C ends the wait`)
   }
   return addAbortSignal(interruption, name === '-' ? process.stdin : openInputFile(name))
-}
-
-/**
- * Waits until there is something to read, or nothing more to come: what takes a lock need not hold it until then.
- *
- * @throws what the stream fails with
- */
-export async function firstBytes(source: Readable): Promise<void> {
-  if (source.readableLength === 0 && !source.readableEnded) await once(source, 'readable')
 }

@@ -34,7 +34,7 @@ export function addOciCopyCommand(oci: Command): void {
       try {
         // What is not there makes no repository.
         openImage(from, image)
-        await withNewRepository(command, (to) => copyOne(from, image, to, flags, signal))
+        await withNewRepository(command, async (open) => copyOne(from, image, await open(), flags, signal))
       } finally {
         await from.close()
       }
