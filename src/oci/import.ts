@@ -45,6 +45,8 @@ export interface ImportOptions
    * several the one called `name`.
    */
   readonly select?: string
+  /** Refuse an archive of several images where neither `select` nor `name` chooses one. Default false: all are taken. */
+  readonly single?: boolean
   /** Which image of a multi-platform archive. Default: that of this machine. */
   readonly platform?: Platform
   /** Most bytes that all layers together may hold; `decompressor.maxOutput` is for each. Default: no limit. */
@@ -129,9 +131,15 @@ function abortable(reader: ArchiveReader, signal: AbortSignal): ArchiveReader {
 }
 
 /** One image takes the name; of several it must be the name of one, unless one is selected. */
-function choose(images: readonly OfferedImage[], { name, select }: ImportOptions): readonly OfferedImage[] {
+function choose(images: readonly OfferedImage[], options: ImportOptions): readonly OfferedImage[] {
+  const { name, select, single = false } = options
   const wanted = select ?? name
-  if (wanted === undefined) return images
+  const known = images.flatMap(({ tags }) => tags)
+  const hint = known.length > 0 ? `they are: ${known.join(', ')}` : 'they have no names: @0 is the first of them'
+  if (wanted === undefined) {
+    if (!single || images.length === 1) return images
+    throw new ComposefsError('ERR_OCI_REFERENCE', `the archive holds ${images.length} images`, { hint })
+  }
   const renamed = (image: OfferedImage): OfferedImage => {
     const tags = [name ?? image.tags.find((tag) => tag === wanted) ?? image.tags].flat()
     return { ...image, tags, read: () => ({ ...image.read(), tags }) }
@@ -139,8 +147,6 @@ function choose(images: readonly OfferedImage[], { name, select }: ImportOptions
   if (select === undefined && images.length === 1) return [renamed(images[0]!)]
   const image = imageCalled(images, wanted)
   if (image !== undefined) return [renamed(image)]
-  const known = images.flatMap(({ tags }) => tags)
-  const hint = known.length > 0 ? `they are: ${known.join(', ')}` : 'they have no names: @0 is the first of them'
   const what = `the archive holds ${images.length} ${images.length === 1 ? 'image, which is not' : 'images, none'} called`
   throw new ComposefsError('ERR_OCI_NOT_FOUND', `${what} ${wanted}`, { hint })
 }

@@ -85,14 +85,9 @@ export async function pull(
   if (transport !== undefined && archives.has(transport)) {
     const [path, select] = pathAndTag(rest)
     const source = openArchiveFile(path)
-    const [image, ...more] = await importArchive(repository, source, {
-      ...options,
-      ...(select !== undefined && { select }),
-    })
-    if (more.length === 0) return image!
-    throw new ComposefsError('ERR_OCI_REFERENCE', `the archive has several images: ${path}`, {
-      hint: `choose one: ${transport}:${path}:TAG`,
-    })
+    const which = { single: true, ...(select !== undefined && { select }) }
+    const [image] = await importArchive(repository, source, { ...options, ...which })
+    return image!
   }
   const source = await openSource(name, options)
   try {

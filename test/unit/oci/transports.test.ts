@@ -14,7 +14,7 @@ import {
 } from '../../support/image-archive.ts'
 import { entry, tar } from '../../support/tar.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
-import { temporaryRepository } from '../../support/temporary-repository.ts'
+import { published, temporaryRepository } from '../../support/temporary-repository.ts'
 
 const imageWith = (name: string) =>
   imageOf([tar(entry({ name: 'usr/', type: '5' }), entry({ name: `usr/${name}` }, name))])
@@ -111,6 +111,10 @@ describe('archives', () => {
     expect([configDigest, tags]).toEqual([digestOf(two.config), ['x']])
     const error = { code: 'ERR_OCI_NOT_FOUND', hint: expect.stringContaining('a:1, b:2') }
     await expect(pulled(`docker-archive:${directory}/two.tar`)).rejects.toMatchObject(error)
+    const none = { code: 'ERR_OCI_REFERENCE', hint: expect.stringContaining('a:1, b:2') }
+    const empty = await temporaryRepository()
+    await expect(pull(empty, `docker-archive:${directory}/two.tar`)).rejects.toMatchObject(none)
+    expect(published(empty)).toEqual({})
     for (const which of ['@1', 'docker.io/library/b:2', '2']) {
       const chosen = await pull(repository, `docker-archive:${directory}/two.tar:${which}`, { name: 'y' })
       expect([chosen.configDigest, chosen.tags]).toEqual([digestOf(two.config), ['y']])
