@@ -24,21 +24,31 @@ export async function* bodyChunks(
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   let late = false
-  let timer: NodeJS.Timeout | undefined
   /** Milliseconds that we waited since enough came, and what came in them. */
   let waited = 0
   let came = 0
+  let waiting = false
   const giveUp = (): void => {
+    if (!waiting) return
     late = true
     body.destroy()
   }
+  let patience = idleTimeout
+  let timer = setTimeout(giveUp, patience)
   const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   try {
     for (;;) {
       const asked = performance.now()
-      timer = setTimeout(giveUp, Math.max(1, idleTimeout - waited))
+      const left = Math.max(1, idleTimeout - waited)
+      if (left === patience) timer.refresh()
+      else {
+        clearTimeout(timer)
+        patience = left
+        timer = setTimeout(giveUp, patience)
+      }
+      waiting = true
       const { done, value } = await chunks.next()
-      clearTimeout(timer)
+      waiting = false
       if (done) break
       came += value.length
       waited += performance.now() - asked
