@@ -131,7 +131,7 @@ describe('a blob', () => {
   test('that does not end is cut at its size', async () => {
     const server = await serve((_request, response) => {
       response.writeHead(200)
-      const more = () => void (response.destroyed || response.write(blob, more))
+      const more = (error?: Error | null) => void (error || response.destroyed || response.write(blob, more))
       more()
     })
     await expect(read(server)).rejects.toMatchObject({ code: 'ERR_SIZE_MISMATCH' })
