@@ -50,7 +50,7 @@ export async function readStoredTree(
     return { fileSystem, image: { bytes, version } }
   }
   const exact = found.kind === 'erofs' ? found.id.hex : `@${found.digest}`
-  const config = await resolveConfig(repository, exact, verity)
+  const config = await resolveConfig(repository, exact, verity, interruption)
   return { fileSystem: await imageTree(repository, config, { ...treeOptionsOf(flags), signal: interruption }) }
 }
 

@@ -73,7 +73,7 @@ function byTag(repository: Repository, name: string): FoundImage | undefined {
     if (contentId.startsWith(manifestPrefix))
       return { kind: 'manifest', digest: contentId.slice(manifestPrefix.length) }
     throw new ComposefsError('ERR_REPOSITORY_CORRUPT', `the tag ${name} does not lead to a manifest`, {
-      hint: 'run fsck, and import the image again',
+      hint: 'import or pull the image again',
     })
   }
   if (!listTags(repository).includes(name)) return undefined

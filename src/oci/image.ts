@@ -125,8 +125,8 @@ function openManifest(repository: Repository, digest: string): OpenedImage {
  *
  * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND`, and what {@link verifyLayers} throws
  */
-export async function openConfig(repository: Repository, digest: string): Promise<OpenedConfig> {
-  return verifyLayers(repository, storedConfig(repository, digest, configId(repository, digest)))
+export async function openConfig(repository: Repository, digest: string, signal?: AbortSignal): Promise<OpenedConfig> {
+  return verifyLayers(repository, storedConfig(repository, digest, configId(repository, digest)), signal)
 }
 
 /**
@@ -135,14 +135,18 @@ export async function openConfig(repository: Repository, digest: string): Promis
  *
  * @returns the config
  * @throws {@link ComposefsError} `ERR_DIGEST_MISMATCH`, `ERR_NOT_FOUND`, `ERR_REPOSITORY_CORRUPT`, `ERR_SPLITSTREAM_*`,
- * naming the layer
+ * naming the layer; the reason of `signal`
  */
-export async function verifyLayers(repository: Repository, config: OpenedConfig): Promise<OpenedConfig> {
+export async function verifyLayers(
+  repository: Repository,
+  config: OpenedConfig,
+  signal?: AbortSignal,
+): Promise<OpenedConfig> {
   const { diffIds } = config.config
   for (const diffId of new Set(diffIds)) {
     const i = diffIds.indexOf(diffId)
     try {
-      await verifyStream(repository, config.layers[i]!, diffId, { contentType: contentTypes.layer })
+      await verifyStream(repository, config.layers[i]!, diffId, { contentType: contentTypes.layer, signal })
     } catch (error) {
       throw error instanceof ComposefsError ? error.within(`layer ${i + 1} of ${diffIds.length}`) : error
     }
@@ -155,17 +159,23 @@ export async function verifyLayers(repository: Repository, config: OpenedConfig)
  *
  * @param id of the config's splitstream, where it is known from elsewhere: then it vouches for the layers
  * @throws {@link ComposefsError} what {@link openImage} and {@link openConfig} throw; `ERR_DIGEST_MISMATCH` for another
- * `id`
+ * `id`; the reason of `signal`
  */
-export async function resolveConfig(repository: Repository, name: string, id?: ObjectId): Promise<OpenedConfig> {
+export async function resolveConfig(
+  repository: Repository,
+  name: string,
+  id?: ObjectId,
+  signal?: AbortSignal,
+): Promise<OpenedConfig> {
   const found = findImage(repository, name)
   if (found.kind === 'config') {
     const { digest } = found
-    return id === undefined ? openConfig(repository, digest) : openVouchedConfig(repository, digest, id)
+    return id === undefined ? openConfig(repository, digest, signal) : openVouchedConfig(repository, digest, id)
   }
   const { config } = openImage(repository, name)
   if (config !== undefined) {
-    return id === undefined ? verifyLayers(repository, config) : openVouchedConfig(repository, config.digest, id)
+    if (id !== undefined) return openVouchedConfig(repository, config.digest, id)
+    return verifyLayers(repository, config, signal)
   }
   throw new ComposefsError('ERR_OCI_MEDIA_TYPE', `${name} is an artifact, not a container image`)
 }

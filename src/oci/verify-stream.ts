@@ -42,7 +42,7 @@ export async function verifyStream(
   { contentType, signal }: VerifyOptions = {},
 ): Promise<void> {
   const expected = { algorithm: repository.algorithm, ...(contentType !== undefined && { contentType }) }
-  const stream = parseSplitstream(repository.readObject(id), expected)
+  const stream = parseSplitstream(repository.objects.openFile(id), expected)
   const { streamSize } = stream
   const entries = contentType === contentTypes.layer ? new SplitstreamEntriesMachine({ streamSize }) : undefined
   const ignore = (): void => {}

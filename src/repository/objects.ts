@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { fchmodSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { fchmodSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
@@ -14,8 +14,6 @@ import type { ObjectSink, ObjectStore, Scratch } from '../streams/records.ts'
 import type { SplitstreamFile } from '../streams/splitstream-format.ts'
 import {
   isDamage,
-  isIntact,
-  isIntactLater,
   missingObject,
   ObjectFile,
   ObjectReadable,
@@ -24,6 +22,7 @@ import {
   verifyObject,
 } from './object-reader.ts'
 import { type ObjectReceiver, StreamedObject } from './object-sink.ts'
+import { KnownObjects, type Presence } from './presence.ts'
 import { ScratchFile } from './scratch.ts'
 import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
 import { VerityKeeper, type VerityPolicy } from './verity.ts'
@@ -61,14 +60,7 @@ export interface ObjectDirectoryOptions {
 /** Begins the names of temporary files, which the reference tools ignore and garbage collection removes. */
 export const temporaryObjectPrefix = '.tmp-object-'
 
-/** Ids remembered as present. Beyond that the file system is asked again: memory stays bounded. */
-const maxKnown = 16_384
-/** Bytes up to which an object that is there is always compared with what is to be stored. */
-const alwaysCompared = 64 * 1024
 const directoryMode = 0o755
-
-/** What is in the place of an object. */
-type State = 'absent' | 'present' | 'damaged'
 
 /**
  * A directory of objects, `XX/REST` each. Writing needs no lock: objects come into being whole, and never change.
@@ -93,19 +85,18 @@ export class ObjectDirectory implements ObjectStore {
   readonly #verity: VerityKeeper
   readonly #mode: number | undefined
   readonly #beforeWrite: () => void
-  readonly #known = new Set<string>()
+  readonly #known: KnownObjects
   readonly #directories = new Set<string>()
   readonly #receiver: ObjectReceiver
   #temporaries: TemporaryFiles | undefined
   #expectNew = false
-  #comparesAll: boolean
 
   constructor(path: string, algorithm: Algorithm, options: ObjectDirectoryOptions = {}) {
     this.path = path
     this.algorithm = algorithm
     this.#verity = new VerityKeeper(algorithm, options.verity ?? 'wanted')
     this.#mode = options.mode
-    this.#comparesAll = options.verifyObjects ?? false
+    this.#known = new KnownObjects((id) => this.pathOf(id), this.#verity, options.verifyObjects ?? false)
     this.#beforeWrite = options.beforeWrite ?? (() => {})
     this.#receiver = {
       algorithm,
@@ -147,14 +138,14 @@ export class ObjectDirectory implements ObjectStore {
    * `ERR_NATIVE_MISSING` (fs-verity is required and koffi missing), `ERR_IO`; the store is unchanged then
    */
   put(bytes: Buffer, id: ObjectId = fsverityDigest(this.algorithm, bytes)): ObjectId {
-    if (this.#known.has(id.hex)) {
+    if (this.#known.has(id)) {
       this.stats.presentObjects++
       return id
     }
     this.#beforeWrite()
     try {
       // What comes after a new object mostly is new as well, and linking it tells if it is not.
-      const state = this.#expectNew ? 'absent' : this.#stateOf(id, bytes.length, bytes)
+      const state = this.#expectNew ? 'absent' : this.#known.lookFor(id, bytes.length, bytes)
       if (state === 'present') {
         this.#count(id, bytes.length, state)
         return id
@@ -188,7 +179,7 @@ export class ObjectDirectory implements ObjectStore {
     const file = this.#temporaries.adopt(fd)
     try {
       this.#beforeWrite()
-      if (this.#known.has(id.hex)) this.stats.presentObjects++
+      if (this.#known.has(id)) this.stats.presentObjects++
       else this.#place(file, id, size, 'absent')
     } catch (error) {
       throw systemError(error, 'write', 'cannot store an object', this.pathOf(id))
@@ -226,13 +217,13 @@ export class ObjectDirectory implements ObjectStore {
    */
   read(id: ObjectId, options?: ReadOptions): Buffer {
     this.#assertOurs(id)
-    return this.#noticing(id, () => readObject(this.pathOf(id), id, this.#verity, options))
+    return this.#known.reading(id, () => readObject(this.pathOf(id), id, this.#verity, options))
   }
 
   /** The contents of an object as a stream, which fails at its end if they were wrong. Errors as of {@link read}. */
   open(id: ObjectId, options?: ReadOptions): Readable {
     this.#assertOurs(id)
-    return new ObjectReadable(this.pathOf(id), id, this.#verity, options, (error) => this.#notice(id, error))
+    return new ObjectReadable(this.pathOf(id), id, this.#verity, options, (error) => this.#known.notice(id, error))
   }
 
   /**
@@ -248,7 +239,7 @@ export class ObjectDirectory implements ObjectStore {
   /** Compares an object with its id, whatever its size. Throws as {@link read}, but for `ERR_LIMIT`. */
   verify(id: ObjectId): void {
     this.#assertOurs(id)
-    this.#noticing(id, () => verifyObject(this.pathOf(id), id, this.#verity))
+    this.#known.reading(id, () => verifyObject(this.pathOf(id), id, this.#verity))
   }
 
   /**
@@ -308,46 +299,9 @@ export class ObjectDirectory implements ObjectStore {
 
   async #publish(file: TemporaryFile, id: ObjectId, size: number): Promise<void> {
     this.#beforeWrite()
-    let state = this.#lookFor(id, size)
-    if (state === 'unproven') state = (await isIntactLater(this.pathOf(id), id, this.#verity)) ? 'present' : 'damaged'
+    const state = await this.#known.lookForLarge(id, size)
     if (state === 'present') this.#count(id, size, state)
     else this.#place(file, id, size, state)
-  }
-
-  #stateOf(id: ObjectId, size: number, contents?: Buffer): State {
-    const state = this.#lookFor(id, size)
-    if (state !== 'unproven') return state
-    return isIntact(this.pathOf(id), id, this.#verity, contents) ? 'present' : 'damaged'
-  }
-
-  /** Without a look at the contents. */
-  #lookFor(id: ObjectId, size: number): State | 'unproven' {
-    // An object is a file: what a symlink leads to may change.
-    const found = lstatSync(this.pathOf(id), { throwIfNoEntry: false })
-    if (found === undefined) return 'absent'
-    if (!found.isFile() || found.size !== size) return 'damaged'
-    const compares = this.#comparesAll || size <= alwaysCompared || this.#verity.policy === 'required'
-    return compares ? 'unproven' : 'present'
-  }
-
-  #noticing<T>(id: ObjectId, read: () => T): T {
-    try {
-      return read()
-    } catch (error) {
-      this.#notice(id, error)
-      throw error
-    }
-  }
-
-  /** Where one object is damaged, others may be: from here on no size is believed. */
-  #notice(id: ObjectId, error: unknown): void {
-    if (!isDamage(error)) return
-    if ((error as ComposefsError).code === 'ERR_NOT_FOUND') {
-      this.#known.delete(id.hex)
-      return
-    }
-    this.#known.clear()
-    this.#comparesAll = true
   }
 
   #place(file: TemporaryFile, id: ObjectId, size: number, state: 'absent' | 'damaged'): void {
@@ -375,14 +329,13 @@ export class ObjectDirectory implements ObjectStore {
 
   /** Somebody else was faster, or nobody had looked. */
   #settleExisting(file: TemporaryFile, id: ObjectId, size: number): void {
-    const state = this.#stateOf(id, size)
+    const state = this.#known.lookFor(id, size)
     if (state !== 'present') file.replace(this.pathOf(id))
     this.#count(id, size, state === 'present' ? state : 'damaged')
   }
 
-  #count(id: ObjectId, size: number, state: State): void {
-    if (this.#known.size >= maxKnown) this.#known.clear()
-    this.#known.add(id.hex)
+  #count(id: ObjectId, size: number, state: Presence): void {
+    this.#known.add(id)
     this.#expectNew = state === 'absent'
     if (state === 'present') {
       this.stats.presentObjects++

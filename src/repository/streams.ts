@@ -35,7 +35,7 @@ export function readObjectLink(
   throw new ComposefsError('ERR_REPOSITORY_CORRUPT', 'a link does not lead to an object of this repository', {
     path: link,
     actual: path,
-    hint: 'remove it and import again',
+    hint: 'import or pull again what it belongs to: then it is replaced',
   })
 }
 

@@ -138,7 +138,7 @@ export function invalidSplitstream(
     stage,
     offset,
     ...details,
-    hint: 'the object is damaged; check the repository, and import again what it belongs to',
+    hint: 'import or pull again what it belongs to: then it is replaced',
   })
 }
 

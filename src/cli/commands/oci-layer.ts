@@ -14,7 +14,7 @@ import { contentTypes } from '../../streams/splitstream-format.ts'
 import { parseSplitstream } from '../../streams/splitstream-reader.ts'
 import { withNewRepository, withRepository } from '../context.ts'
 import { openInput } from '../input.ts'
-import { interruptible } from '../interrupt.ts'
+import { interruptible, interruption } from '../interrupt.ts'
 import { withFirstHeader } from '../layer-input.ts'
 import { pipeToStdout, printAll, printJson, printLine } from '../output.ts'
 
@@ -35,7 +35,7 @@ export function addOciLayerCommands(oci: Command): void {
         const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
         const diffId = layerOf(repository, name)
         // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
-        const id = await believableStream(repository, layerStream(diffId), wanted)
+        const id = await believableStream(repository, layerStream(diffId), { ...wanted, signal: interruption })
         if (flags.json) return printJson(layerFacts(repository, diffId, id))
         if (flags.dumpfile)
           return printAll(dumpfileChunks(readSplitstreamEntries(repository.objects.openFile(id), wanted)))

@@ -4,7 +4,16 @@ import { ComposefsError } from '../../errors.ts'
 import { fsverityDigest } from '../../fsverity/merkle.ts'
 import { ObjectId } from '../../fsverity/object-id.ts'
 import { findImage, listTags } from '../../oci/find.ts'
-import { linkedImage, listImages, listReferrers, openFound, openImage, tagImage, untagImage } from '../../oci/image.ts'
+import {
+  linkedImage,
+  listImages,
+  listReferrers,
+  openFound,
+  openImage,
+  tagImage,
+  untagImage,
+  verifyLayers,
+} from '../../oci/image.ts'
 import { bootRef, manifestStream } from '../../oci/names.ts'
 import { decodeTag } from '../../repository/names.ts'
 import type { Repository } from '../../repository/repository.ts'
@@ -84,6 +93,8 @@ function addImageCommands(oci: Command): void {
         const { manifestDigest, manifestBytes, configBytes, config } = openImage(repository, name)
         if (flags.manifest) return print(Buffer.concat([manifestBytes, Buffer.from('\n')]))
         if (flags.config) return print(Buffer.concat([configBytes, Buffer.from('\n')]))
+        // Whoever made these images may have believed in layers that are others.
+        if (config !== undefined) await verifyLayers(repository, config, interruption)
         const version = repository.formats.default
         const boot = bootRef(version, 'allowlist-only')
         return printJson({

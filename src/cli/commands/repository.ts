@@ -9,6 +9,7 @@ import { believableStream } from '../../oci/verify-stream.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { globals, withRepository } from '../context.ts'
 import { describePaths } from '../describe-paths.ts'
+import { interruption } from '../interrupt.ts'
 import { measureFile } from '../measure.ts'
 import { pipeToStdout, print, printJson, printLine, table } from '../output.ts'
 import { notStored, readStoredImage, readStoredTree, storedImage } from '../stored-tree.ts'
@@ -90,11 +91,12 @@ export function addRepositoryCommands(program: Command): void {
 async function contentsOf(repository: Repository, name: string): Promise<Readable> {
   const contentId = streamOf(repository, name)
   // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
-  if (contentId !== undefined) return catStream(repository, await believableStream(repository, contentId))
+  if (contentId !== undefined)
+    return catStream(repository, await believableStream(repository, contentId, { signal: interruption }))
   const found = imageOf(repository, name)
   if (found.kind === 'erofs') return Readable.from([repository.readObject(found.id)])
   const stream = found.kind === 'manifest' ? manifestStream : configStream
-  return catStream(repository, await believableStream(repository, stream(found.digest)))
+  return catStream(repository, await believableStream(repository, stream(found.digest), { signal: interruption }))
 }
 
 function imageOf(repository: Repository, name: string): FoundImage {

@@ -105,6 +105,20 @@ test('nothing is printed of what does not have its name, and a second import men
   expect(hash(composefs(commands[0]!).out)).toBe(diffIds[0])
 })
 
+test('no image id is told of layers that are not what they should be', () => {
+  const object = installed.file(`repo/objects/${fsverityDigest('sha256', Buffer.alloc(700, 'a')).path}`)
+  rmSync(object)
+  writeFileSync(object, Buffer.alloc(700, 'b'))
+  for (const command of ['compute-id', 'dump', 'inspect']) {
+    const { status, out, error } = composefs(['oci', command, 'mine'])
+    expect([status, out]).toEqual([1, ''])
+    expect(error).toContain('[ERR_REPOSITORY_CORRUPT]')
+  }
+  expect(composefs(['oci', 'inspect', '--manifest', 'mine']).status).toBe(0)
+  expect(composefs(['import', '-q', '--name', 'mine'], archive).status).toBe(0)
+  expect(composefs(['oci', 'compute-id', 'mine']).out).toBe(`${id}\n`)
+})
+
 test('--verify-objects replaces a damaged object of any size, as the message says', () => {
   const contents = Buffer.alloc(200_000, 'contents')
   const large = dockerArchive([tar(entry({ name: 'usr/', type: '5' }), entry({ name: 'usr/file' }, contents))])
