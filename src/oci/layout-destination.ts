@@ -45,7 +45,7 @@ export class LayoutDestination implements ImageDestination {
     this.name = `oci:${directory}${tag === undefined ? '' : `:${tag}`}`
     this.#directory = directory
     this.#tag = tag
-    this.#temporaries = new TemporaryFiles(directory, '.composefs-')
+    this.#temporaries = new TemporaryFiles(`${directory}/`, '.composefs-')
   }
 
   /** A file that has the name of the blob is believed once it was hashed. */
