@@ -52,7 +52,7 @@ export async function run(work: () => Promise<void>, report: (error: unknown) =>
  * hangs for ever. A null device has nothing to sync.
  */
 function keepOutputFromSync(): void {
-  const openNull = (): number => openSync('/dev/null', 'w')
+  const openNull = (): number => openSync('/dev/null', 'r+')
   try {
     closeSync(openNull())
     for (const fd of [1, 2]) closeSync(fd)
