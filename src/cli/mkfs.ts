@@ -3,7 +3,6 @@
  *
  * @packageDocumentation
  */
-import { mkdirSync } from 'node:fs'
 
 import { open } from 'node:fs/promises'
 import { makeImage, type WriteImageOptions } from '../erofs/writer.ts'
@@ -11,6 +10,8 @@ import { makeImage, type WriteImageOptions } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import { fsverityDigest } from '../fsverity/merkle.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
+import { systemError } from '../native/errno.ts'
+import { makeDirectories } from '../native/make-directories.ts'
 import { DigestStore } from '../repository/digest-store.ts'
 import { ObjectDirectory } from '../repository/objects.ts'
 import { writeOutputFile } from '../repository/output-file.ts'
@@ -68,7 +69,12 @@ function objectsIn(path: string, algorithm: Algorithm): ObjectDirectory {
   return new ObjectDirectory(path, algorithm, {
     mode: 0o644,
     beforeWrite: () => {
-      if (!made) mkdirSync(path, { recursive: true })
+      if (made) return
+      try {
+        makeDirectories(path)
+      } catch (error) {
+        throw systemError(error, 'write', 'cannot make the object store', path)
+      }
       made = true
     },
   })

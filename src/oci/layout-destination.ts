@@ -4,11 +4,12 @@
  * @packageDocumentation
  */
 import { createHash } from 'node:crypto'
-import { closeSync, constants, createReadStream, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, createReadStream, openSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ComposefsError } from '../errors.ts'
 import { isErrno, systemError } from '../native/errno.ts'
+import { makeDirectories } from '../native/make-directories.ts'
 import { readRegular } from '../native/regular-file.ts'
 import { lockDirectory } from '../repository/lock.ts'
 import { syncMade } from '../repository/sync.ts'
@@ -131,7 +132,7 @@ export class LayoutDestination implements ImageDestination {
     let file: TemporaryFile | undefined
     try {
       const blobs = this.#path('blobs/sha256')
-      const made = mkdirSync(blobs, { recursive: true })
+      const made = makeDirectories(blobs)
       if (made !== undefined) syncMade(blobs, made)
       file = this.#temporaries.create()
       const name = await fill(file)

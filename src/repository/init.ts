@@ -9,6 +9,7 @@ import type { ErofsVersion } from '../erofs/format.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
+import { makeDirectories } from '../native/make-directories.ts'
 import { effectiveFormats, type Metadata, newMetadata } from './metadata.ts'
 import { anyObject, readMetadata, writeMetadata } from './metadata-file.ts'
 import { syncMade } from './sync.ts'
@@ -91,7 +92,7 @@ function describe(metadata: Metadata): string {
 /** Makes the directory, on disk as well; answers the topmost one that was missing. */
 function makeRoot(root: string): string | undefined {
   try {
-    const parent = mkdirSync(dirname(root), { recursive: true })
+    const parent = makeDirectories(dirname(root))
     try {
       mkdirSync(root, 0o700)
       syncMade(root, parent ?? root)

@@ -25,6 +25,7 @@ function composefs(args: readonly string[], environment: NodeJS.ProcessEnv = {})
     cwd: home,
     encoding: 'utf8',
     input: '',
+    timeout: 30_000,
     env: { ...rest, HOME: home, ...environment },
   })
 }
@@ -70,6 +71,12 @@ describe('a forgotten --repo', () => {
   test('has the default in the help', async () => {
     expect((await makeProgram('1', [])).helpInformation()).toMatch(/--repo.*default:\s+\/sysroot\/composefs for root/s)
   })
+})
+
+test('a place where no directory can be made is refused', () => {
+  // Node's own way of making directories with those above them never ends in /proc.
+  const { status, stderr } = composefs(['init', '--insecure', '/proc/none/repo'])
+  expect([status, stderr]).toEqual([1, expect.stringMatching(/cannot make the directory.*ENOENT.*\[ERR_IO\]/)])
 })
 
 describe('what is no repository', () => {
