@@ -8,6 +8,7 @@ import {
   linkedImage,
   listImages,
   listReferrers,
+  type OpenedConfig,
   openFound,
   openImage,
   tagImage,
@@ -94,15 +95,15 @@ function addImageCommands(oci: Command): void {
         if (flags.manifest) return print(Buffer.concat([manifestBytes, Buffer.from('\n')]))
         if (flags.config) return print(Buffer.concat([configBytes, Buffer.from('\n')]))
         // Whoever made these images may have believed in layers that are others.
-        if (config !== undefined) await verifyLayers(repository, config, interruption)
+        const verified = config && (await verifiedOrNone(repository, config))
         const version = repository.formats.default
         const boot = bootRef(version, 'allowlist-only')
         return printJson({
           manifest: manifestBytes.toString(),
           config: configBytes.toString(),
           referrers: listReferrers(repository, manifestDigest),
-          composefs_erofs: (config && linkedImage(config, version)?.hex) ?? null,
-          composefs_boot_erofs: config?.document.namedRefs.get(boot)?.hex ?? null,
+          composefs_erofs: (verified && linkedImage(verified, version)?.hex) ?? null,
+          composefs_boot_erofs: verified?.document.namedRefs.get(boot)?.hex ?? null,
         })
       }),
     )
@@ -198,4 +199,15 @@ function tagOf(repository: Repository, name: string): string {
     path: name,
     hint,
   })
+}
+
+/** The config, if its layers are what it says; otherwise a warning tells why there is nothing to say of its images. */
+async function verifiedOrNone(repository: Repository, config: OpenedConfig): Promise<OpenedConfig | undefined> {
+  try {
+    return await verifyLayers(repository, config, interruption)
+  } catch (error) {
+    if (!(error instanceof ComposefsError) || interruption.aborted) throw error
+    note(`warning: its images are not told: ${error.message}`)
+    return undefined
+  }
 }
