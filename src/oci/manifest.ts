@@ -60,7 +60,7 @@ export const manifestTypes: readonly string[] = [mediaTypes.manifest, ...indexTy
 const configTypes = new Set<string>([mediaTypes.config, 'application/vnd.docker.container.image.v1+json'])
 /** A tar of OCI or Docker, and what it says of its compression. */
 const layerType =
-  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar|docker\.image\.rootfs\.diff\.tar)(?:[+.](gzip|zstd|xz|bzip2))?$/
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar|docker\.image\.rootfs\.diff\.tar)(?:[+.](gzip|zstd))?$/
 
 /** Whether the blob behind a descriptor is said to be a list of manifests. */
 export const isIndex = ({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean => indexTypes.has(mediaType)
@@ -89,9 +89,7 @@ export function layerCompression(mediaType: string): Compression {
   const match = layerType.exec(mediaType)
   if (match !== null) return (match[1] as Compression | undefined) ?? 'none'
   throw new ComposefsError('ERR_OCI_MEDIA_TYPE', `layers of the media type ${mediaType} are not supported`, {
-    hint: mediaType.includes('foreign')
-      ? 'foreign layers are fetched from elsewhere'
-      : 'layers are tars, plain or compressed with gzip, zstd, xz or bzip2',
+    hint: mediaType.includes('foreign') ? 'foreign layers are fetched from elsewhere' : 'layers are tar, gzip or zstd',
   })
 }
 

@@ -40,10 +40,7 @@ const refused: Record<string, string> = {
   'only-whiteout-top': 'ERR_HARDLINK_TARGET',
   'layer-gzip-cut': 'ERR_COMPRESSION_TRUNCATED',
   'layer-gzip-bad-crc': 'ERR_COMPRESSION_DATA',
-  'layer-gzip-trailing-zeros': 'ERR_COMPRESSION_DATA',
   'layer-zstd-bad-checksum': 'ERR_COMPRESSION_DATA',
-  'layer-gzip-called-zstd': 'ERR_OCI_MEDIA_TYPE',
-  'layer-gzip-called-plain': 'ERR_OCI_MEDIA_TYPE',
   'media-type-xz': 'ERR_OCI_MEDIA_TYPE',
   artifact: 'ERR_OCI_MEDIA_TYPE',
   'no-usr': 'ERR_USR_MISSING',
@@ -57,6 +54,9 @@ const refused: Record<string, string> = {
   'wrong-blob-digest': 'ERR_DIGEST_MISMATCH',
   'wrong-manifest-digest': 'ERR_DIGEST_MISMATCH',
 }
+
+/** What the reference refuses and other tools take: the first bytes tell the compression, and zeros may follow it. */
+const taken = ['layer-gzip-trailing-zeros', 'layer-gzip-called-zstd', 'layer-gzip-called-plain']
 
 /**
  * Where the reference is wrong: in a V7 header a name that ends in a slash is a directory. The ids are those that
@@ -193,10 +193,24 @@ function describeRefused(label: string, image: GoldenImage): void {
   })
 }
 
+function describeTaken(label: string, image: GoldenImage): void {
+  test(`${label} is the image of the same layers`, async () => {
+    const tars = image.layers.map(layerTar)
+    const [first, second] = await Promise.all(
+      [goldenArchive(image), dockerArchive(tars)].map(async (bytes) => {
+        const [result] = await importArchive(await temporaryRepository(), Readable.from([bytes]), { name })
+        return [result!.imageId.hex, result!.configDigest === digestOf(Buffer.from(image.config))]
+      }),
+    )
+    expect(first).toEqual([second![0], true])
+  })
+}
+
 function describeImages(images: Record<string, GoldenImage>): void {
   for (const [label, found] of Object.entries(images)) {
     const image = { ...found, ...corrected[label] }
-    if (refused[label] === undefined) describeImage(label, image)
+    if (taken.includes(label)) describeTaken(label, image)
+    else if (refused[label] === undefined) describeImage(label, image)
     else describeRefused(label, image)
   }
 }
@@ -212,7 +226,7 @@ describe.skipIf(!shared.available)('all images', () => {
     const rejected = Object.entries(golden).filter(
       ([, image]) => image.pull_error !== undefined || image.pull?.outcome === 'reject' || image.reference === 'bug',
     )
-    expect(Object.keys(refused)).toEqual(expect.arrayContaining(rejected.map(([label]) => label)))
+    expect([...Object.keys(refused), ...taken]).toEqual(expect.arrayContaining(rejected.map(([label]) => label)))
     expect(rejected.length).toBeGreaterThan(15)
   })
 

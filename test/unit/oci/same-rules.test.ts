@@ -1,6 +1,7 @@
 /**
  * Layouts and archives are read by the same rules: whatever one takes, the other takes as well.
  */
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -24,6 +25,7 @@ import {
 import { entry, tar } from '../../support/tar.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { published, temporaryRepository } from '../../support/temporary-repository.ts'
+import { requireTools } from '../../support/tools.ts'
 
 const usr = entry({ name: 'usr/', type: '5' })
 const layers = [tar(usr, entry({ name: 'usr/a' }, 'a')), tar(entry({ name: 'usr/b' }, 'b'.repeat(2000)))]
@@ -175,6 +177,14 @@ describe.each(['oci', 'oci-archive'])('%s takes', (transport) => {
     ['a config of Docker that is called text/html', one(odd('text/html')), odd('text/html')],
   ])('%s', async (_, members, wanted) => {
     expect(await outcome(members, transport)).toBe(digestOf(wanted.manifest))
+  })
+
+  const { skip } = requireTools('xz')
+  test.skipIf(skip)('layers that are packed with xz', async () => {
+    const xz = layers.map((tar) => spawnSync('xz', ['-c'], { input: tar }).stdout)
+    for (const image of [packed(xz, ''), packed(xz, '+gzip')]) {
+      expect(await outcome(one(image), transport)).toBe(digestOf(image.manifest))
+    }
   })
 
   test('the image that is asked for, by tag or number', async () => {
