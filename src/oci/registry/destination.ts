@@ -10,7 +10,7 @@ import { sha256 } from '../names.ts'
 import type { BlobDescriptor, SourceManifest } from '../source.ts'
 import { discard, readBounded } from './body.ts'
 import type { Answer, Endpoint, EndpointRequest } from './endpoint.ts'
-import { failure, type Subject } from './failures.ts'
+import { failure, printable, type Subject } from './failures.ts'
 import { placesOf } from './places.ts'
 import { type Reference, referenceText } from './reference.ts'
 import { addReferrer, referrersTag, subjectOf } from './referrers-tag.ts'
@@ -130,7 +130,7 @@ export class RegistryDestination implements ImageDestination {
     if (typeof stored === 'string' && stored.startsWith('sha256:') && stored !== digest) {
       throw failure('ERR_DIGEST_MISMATCH', subject, 'the registry stored something else', {
         expected: digest,
-        actual: stored,
+        actual: printable(stored),
       })
     }
     const referred = subjectOf(manifest)

@@ -129,9 +129,9 @@ export function networkFailure(error: unknown, url: URL, subject: Subject): Comp
   }
   if (code === codes.proxy) {
     const hint = 'check the proxy of the environment, and its user and password'
-    return failure('ERR_REGISTRY_UNREACHABLE', subject, `${host} cannot be reached: ${message}`, { hint })
+    return failure('ERR_REGISTRY_UNREACHABLE', subject, `${host} cannot be reached: ${printable(message)}`, { hint })
   }
-  const problem = `${host} cannot be reached (${code === '' ? message : code})`
+  const problem = `${host} cannot be reached (${code === '' ? printable(message) : code})`
   let hint = 'check the name, the network and the proxy'
   if (/^ERR_SSL.*(?:ALERT|PROTOCOL|VERSION_TOO)/.test(code)) {
     hint = 'it refuses our TLS: it is too old or too new, or wants a certificate (--cert-dir)'
