@@ -12,7 +12,7 @@ import { contentTypes } from '../streams/splitstream-format.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
 import { type Document, readDocument } from './document.ts'
 import { closest, type FoundImage, findImage, listTags } from './find.ts'
-import { keepTagged } from './keep.ts'
+import { keepTagged, taggedManifests } from './keep.ts'
 import { type ImageConfig, isContainerImage, type Manifest, parseConfig, parseManifest } from './manifest.ts'
 import {
   checkDigest,
@@ -239,7 +239,7 @@ export async function tagImage(repository: Repository, manifestDigest: string, n
   const id = repository.hasStream(contentId)
   if (id === undefined) throw notFound(manifestDigest, 'there is no such manifest')
   checkJson('manifest', manifestDigest, readDocument(repository, id, contentTypes.manifest).json)
-  keepTagged(repository, [contentId])
+  keepTagged(repository, taggedManifests(repository, [contentId]))
   await repository.setRef('streams', ref, contentId)
 }
 

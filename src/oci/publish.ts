@@ -11,8 +11,8 @@ import type { Transaction } from '../repository/transaction.ts'
 import { contentTypes } from '../streams/splitstream-format.ts'
 import { Turns } from '../turns.ts'
 import { type BootImage, findBootImage, makeBootImages } from './boot.ts'
-import { findDocument, writeDocument } from './document.ts'
-import { keepTagged } from './keep.ts'
+import { type Document, findDocument, writeDocument } from './document.ts'
+import { keepTagged, type TaggedManifest, taggedManifests } from './keep.ts'
 import { mediaTypes, parseConfig, parseManifest } from './manifest.ts'
 import {
   bootRef,
@@ -107,23 +107,30 @@ export async function prepareImage(
   const configDigest = sha256(config)
   const layerRefs = new Map(diffIds.map((diffId, i) => [diffId, ids[i]!]))
   const dockerRefs = dockerLayers(manifest, ids)
+  const ref = configRef(configDigest)
 
   const link = (transaction: Transaction): void => {
     for (const [diffId, id] of layerRefs) transaction.linkStream(layerStream(diffId), id)
     for (const id of [...images.values(), ...boots.map(({ id }) => id)]) transaction.linkImage(id)
     for (const ref of refs) transaction.setRef('streams', ref, manifestStream(manifestDigest))
-    // Others may have published the same config until then: what it refers to is kept.
+    // Others may have published the same config until then. What it refers to is kept, and they get what we add to it.
     transaction.defer(() => {
-      keepTagged(repository)
-      const others = existingImageRefs(repository, parts, layerRefs)
+      const contentId = manifestStream(manifestDigest)
+      const manifests = taggedManifests(repository, [contentId])
+      keepTagged(repository, manifests)
+      const kin = manifests.filter(({ document }) => isOf(document, layerRefs) && document.namedRefs.has(ref))
+      const others = existingImageRefs(repository, config, layerRefs, kin)
       const configId = writeDocument(repository, configStream(configDigest), contentTypes.config, config, [
         ...layerRefs,
         ...imageRefs(images, boots, others),
       ])
-      const named = new Map([[configRef(configDigest), configId], ...layerRefs, ...dockerRefs])
-      const contentId = manifestStream(manifestDigest)
-      const manifestId = writeDocument(repository, contentId, contentTypes.manifest, manifest, named)
-      transaction.linkStream(configStream(configDigest), configId).linkStream(contentId, manifestId)
+      transaction.linkStream(configStream(configDigest), configId)
+      const publish = (contentId: string, json: Buffer, named: Iterable<readonly [string, ObjectId]>): void => {
+        const refs = new Map([...named, [ref, configId] as const])
+        transaction.linkStream(contentId, writeDocument(repository, contentId, contentTypes.manifest, json, refs))
+      }
+      for (const { contentId, document } of kin) publish(contentId, document.json, document.namedRefs)
+      publish(contentId, manifest, [[ref, configId], ...layerRefs, ...dockerRefs])
     })
   }
   const imageId = images.get(repository.formats.default)!
@@ -159,22 +166,25 @@ function imageRefs(
   return [...others].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
-/**
- * Images that were made of these very layers: those of others, under the same name, are none of this image's. They stand
- * in the config that the manifest refers to, and in the one that is linked: other programs leave these apart.
- */
+/** Images that are noted in the config, as it is linked, and as manifests refer to it: other programs leave these apart. */
 function existingImageRefs(
   repository: Repository,
-  { manifest, config }: ImageParts,
+  config: Buffer,
   layers: ReadonlyMap<string, ObjectId>,
+  manifests: readonly TaggedManifest[],
 ): Map<string, ObjectId> {
   const digest = sha256(config)
-  const document = findDocument(repository, manifestStream(sha256(manifest)), contentTypes.manifest, manifest)
-  const existing = [document?.namedRefs.get(configRef(digest)), configStream(digest)].flatMap((stream) => {
-    const refs = findDocument(repository, stream, contentTypes.config, config)?.namedRefs
-    return [...layers].every(([diffId, id]) => refs?.get(diffId)?.equals(id) === true) ? [...(refs ?? [])] : []
+  const referred = manifests.map(({ document }) => document.namedRefs.get(configRef(digest)))
+  const refs = [...referred, configStream(digest)].flatMap((stream) => {
+    const document = findDocument(repository, stream, contentTypes.config, config)
+    return document !== undefined && isOf(document, layers) ? [...document.namedRefs] : []
   })
-  return new Map(existing.filter(([name, id]) => name.startsWith(imageRefPrefix) && repository.objects.isIntact(id)))
+  return new Map(refs.filter(([name, id]) => name.startsWith(imageRefPrefix) && repository.objects.isIntact(id)))
+}
+
+/** Whether it refers to these very layers: the images of others, under the same name, are none of this one's. */
+function isOf({ namedRefs }: Document, layers: ReadonlyMap<string, ObjectId>): boolean {
+  return [...layers].every(([diffId, id]) => namedRefs.get(diffId)?.equals(id) === true)
 }
 
 function missing(diffId: string): never {

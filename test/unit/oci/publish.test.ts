@@ -40,6 +40,11 @@ describe('two images with one config', () => {
       const second = await add(repository.path, ociArchive(other), 'second', { erofsVersion: 2 })
       expect(second.configDigest).toBe(digestOf(image.config))
       untag(repository, 'second')
+      // One config serves both, and is found by its digest.
+      expect(refsOf(repository, 'first')).toEqual(['composefs.image', 'composefs.image.v1'])
+      expect(openImage(repository, 'first').config!.document.id).toEqual(
+        repository.hasStream(configStream(second.configDigest)),
+      )
     } else {
       await pullAsCfsctl(repository, other, 'second', true)
       untagImage(repository, 'second')
@@ -67,6 +72,15 @@ describe('two images with one config', () => {
     await Promise.all(both)
     expect(refsOf(repository, 'x')).toEqual(['composefs.image', 'composefs.image.boot.v1', 'composefs.image.v1'])
   })
+})
+
+test('a config that cfsctl has put aside is found by its digest again, with all its images', async () => {
+  const repository = await temporaryRepository({ erofsVersion: 1 })
+  await add(repository.path, ociArchive(image), 'first', { bootable: true })
+  await pullAsCfsctl(repository, other, 'second', false)
+  await add(repository.path, ociArchive(other), 'second', { erofsVersion: 2 })
+  const all = ['composefs.image', 'composefs.image.boot.v1', 'composefs.image.v1']
+  for (const name of ['first', 'second']) expect(refsOf(repository, name)).toEqual(all)
 })
 
 test('a boot image that only the manifest still leads to is kept', async () => {
