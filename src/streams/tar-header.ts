@@ -98,15 +98,15 @@ export function parseHeader(block: Buffer, offset = 0): TarHeader {
   const name = readText(block, 0, 100)
   const typeflag = block[156]!
   const hasDevice = format !== 'v7' && (typeflag === typeflags.characterDevice || typeflag === typeflags.blockDevice)
-  const number = (field: NumberField, start: number, end: number, max: number): number => {
+  const number = (field: keyof typeof fieldLimits, start: number, end: number, max: number): number => {
     const value = readNumber(block, start, end)
     if (typeof value === 'number' && value >= 0 && value <= max) return value
-    throw badNumber(field, { block, start, end, value, max, name, offset })
+    throw badNumber(block, field, start, end, name, offset)
   }
   const size = number('size', 124, 136, Number.MAX_SAFE_INTEGER)
   const mtime = readNumber(block, 136, 148)
   if (Number.isNaN(mtime) || (typeof mtime === 'bigint' && BigInt.asIntN(64, mtime) !== mtime)) {
-    throw badNumber('mtime', { block, start: 136, end: 148, value: mtime, max: maxSeconds, name, offset })
+    throw badNumber(block, 'mtime', 136, 148, name, offset)
   }
   return {
     format,
@@ -225,9 +225,12 @@ function checksum(block: Buffer): number {
 }
 
 function formatOf(block: Buffer): TarFormat {
-  if (block[257] !== 0x75) return 'v7'
-  const magic = block.toString('latin1', 257, 265)
-  return magic.startsWith('ustar\0') ? 'ustar' : magic === 'ustar  \0' ? 'gnu' : 'v7'
+  // Byte by byte, since this is asked of every header, and a string would cost more than all the rest.
+  if (block[257] !== 0x75 || block[258] !== 0x73 || block[259] !== 0x74 || block[260] !== 0x61 || block[261] !== 0x72) {
+    return 'v7'
+  }
+  if (block[262] === 0) return 'ustar'
+  return block[262] === 0x20 && block[263] === 0x20 && block[264] === 0 ? 'gnu' : 'v7'
 }
 
 /** star ends its header with `tar\0`, and puts two times where the last 24 bytes of the prefix would be. */
@@ -241,30 +244,38 @@ function readText(block: Buffer, start: number, end: number): ByteString {
   return fromLatin1(block.toString('latin1', start, stop))
 }
 
-type NumberField = 'mode' | 'uid' | 'gid' | 'size' | 'mtime' | 'device major' | 'device minor'
-
-interface BadField {
-  readonly block: Buffer
-  readonly start: number
-  readonly end: number
-  /** NaN where the field holds no number. */
-  readonly value: Seconds
-  readonly max: number | bigint
-  readonly name: ByteString
-  readonly offset: number
-}
-
 const maxSeconds = 2n ** 63n - 1n
-const outOfRangeHint: Partial<Record<NumberField, string>> = {
-  uid: 'images hold owners of 32 bits; make the archive again with other owners (GNU tar: --owner-map, --owner)',
-  gid: 'images hold groups of 32 bits; make the archive again with other groups (GNU tar: --group-map, --group)',
-  mtime: 'images hold times of 64 bits; make the archive again with other times (GNU tar: --mtime, --clamp-mtime)',
-  'device major': 'Linux has no such device; make the archive again without it',
-  'device minor': 'Linux has no such device; make the archive again without it',
-}
+/** What a field may hold at most, and what to do where it holds more. */
+const fieldLimits = {
+  mode: { max: Number.MAX_SAFE_INTEGER, hint: undefined },
+  uid: {
+    max: 0xffffffff,
+    hint: 'images hold owners of 32 bits; make the archive again with other owners (GNU tar: --owner-map, --owner)',
+  },
+  gid: {
+    max: 0xffffffff,
+    hint: 'images hold groups of 32 bits; make the archive again with other groups (GNU tar: --group-map, --group)',
+  },
+  size: { max: Number.MAX_SAFE_INTEGER, hint: undefined },
+  mtime: {
+    max: maxSeconds,
+    hint: 'images hold times of 64 bits; make the archive again with other times (GNU tar: --mtime, --clamp-mtime)',
+  },
+  'device major': { max: 0xfff, hint: 'Linux has no such device; make the archive again without it' },
+  'device minor': { max: 0xfffff, hint: 'Linux has no such device; make the archive again without it' },
+} as const
 
 /** A field that holds no number, or one that is out of range. */
-function badNumber(field: NumberField, { block, start, end, value, max, name, offset }: BadField): ComposefsError {
+function badNumber(
+  block: Buffer,
+  field: keyof typeof fieldLimits,
+  start: number,
+  end: number,
+  name: ByteString,
+  offset: number,
+): ComposefsError {
+  const value = readNumber(block, start, end)
+  const { max, hint } = fieldLimits[field]
   const where = { stage: 'TarDecoder', path: printable(name), offset: offset + start }
   if (Number.isNaN(value)) {
     const text = printable(fromLatin1(block.toString('latin1', start, end)))
@@ -277,7 +288,7 @@ function badNumber(field: NumberField, { block, start, end, value, max, name, of
     ...where,
     expected: `${field === 'mtime' ? -maxSeconds - 1n : 0} to ${max}`,
     actual: String(value),
-    hint: outOfRangeHint[field] ?? 'the archive is damaged there, or was written by a faulty program; make it again',
+    hint: hint ?? 'the archive is damaged there, or was written by a faulty program; make it again',
   })
 }
 
