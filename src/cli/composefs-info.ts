@@ -6,14 +6,16 @@
  */
 import { statSync } from 'node:fs'
 import type { ByteString } from '../bytes.ts'
-import { readImage } from '../erofs/reader.ts'
+import { readImageSteps } from '../erofs/reader.ts'
 import { ComposefsError } from '../errors.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
+import { inTurns } from '../turns.ts'
 import { backingPaths, isBelow, listing } from './describe-paths.ts'
 import { describeError, isUsageError } from './failure.ts'
 import { getoptLong } from './getopt.ts'
+import { interruption } from './interrupt.ts'
 import { measureFile } from './measure.ts'
-import { note, print, printLine } from './output.ts'
+import { note, print, printAll, printLine } from './output.ts'
 import { run } from './run.ts'
 import { storedText } from './stored-lines.ts'
 import { filterTopLevel, topLevelFilter } from './top-level.ts'
@@ -48,10 +50,10 @@ type Filter = (name: ByteString) => boolean
 async function inform(command: Command, files: readonly string[], keeps: Filter, basedir?: string): Promise<void> {
   switch (command) {
     case 'ls':
-      for (const file of files) await print(Buffer.from(listing(await treeOf(file, keeps), true), 'latin1'))
+      for (const file of files) await printAll(listing(await treeOf(file, keeps), true))
       return
     case 'dump':
-      for (const file of files) await print(storedText((await checkedImage(file)).bytes, keeps))
+      for (const file of files) await printAll(storedText((await checkedImage(file)).bytes, keeps))
       return
     case 'objects':
       return printPaths(await pathsOf(files, keeps))
@@ -70,7 +72,7 @@ const inFile = (name: string): string => (name === '-' ? './-' : name)
 async function checkedImage(file: string): Promise<{ readonly bytes: Buffer; readonly fileSystem: FileSystem }> {
   try {
     const bytes = await readImageInput(inFile(file))
-    return { bytes, fileSystem: readImage(bytes).fileSystem }
+    return { bytes, fileSystem: (await inTurns(readImageSteps(bytes), interruption)).fileSystem }
   } catch (error) {
     throw error instanceof ComposefsError ? error.within(file) : error
   }

@@ -13,21 +13,27 @@ import type { Inode, LeafContent } from '../tree/inode.ts'
 import { components } from '../tree/path.ts'
 import { inodes } from '../tree/transform.ts'
 
+/** Bytes of text that are handed on at once. */
+const pieceSize = 64 * 1024
+
 /**
- * The lines of `composefs ls`: `P/<tab>` for a directory, `P<tab>@ XX/REST` for an external file, `P<tab>-> TARGET` for
+ * The lines of `composefs ls`, some at a time: `P/<tab>` for a directory, `P<tab>@ XX/REST` for an external file, `P<tab>-> TARGET` for
  * a symlink, and the path alone for the rest. Spaces in paths stand as they are.
  *
  * @param bareLinks print of a hardlink but the first name the path alone, as the C tool does
  */
-export function listing(fileSystem: FileSystem, bareLinks = false): string {
+export function* listing(fileSystem: FileSystem, bareLinks = false): Generator<Buffer, void, undefined> {
   let text = ''
   for (const item of fileSystem.walk()) {
     const { path } = item
     if (path === '/') continue
     const details = item.kind === 'inode' ? detail(item.inode) : bareLinks ? '' : detail(item.leaf)
     text += `${escapeField(path).replaceAll('\\x20', ' ')}${details}\n`
+    if (text.length < pieceSize) continue
+    yield Buffer.from(text, 'latin1')
+    text = ''
   }
-  return text
+  yield Buffer.from(text, 'latin1')
 }
 
 function detail(inode: Inode): string {

@@ -6,7 +6,7 @@
 import { type Stats, statSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { ErofsVersion } from '../erofs/format.ts'
-import { readImage } from '../erofs/index.ts'
+import { readImageSteps } from '../erofs/reader.ts'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm } from '../fsverity/object-id.ts'
 import { isErrno, systemError } from '../native/errno.ts'
@@ -14,6 +14,7 @@ import { DigestStore } from '../repository/digest-store.ts'
 import type { Repository } from '../repository/repository.ts'
 import { directoryTree } from '../sources/tree.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
+import { inTurns } from '../turns.ts'
 import { globals, hashWithoutRepository, withRepository } from './context.ts'
 import { interruption } from './interrupt.ts'
 import { type TreeFlags, treeOptionsOf } from './options.ts'
@@ -101,8 +102,8 @@ async function treeOfInput(name: string): Promise<NamedTree> {
   return 'image' in input ? treeOfImage(name, input.image) : { name, ...input }
 }
 
-function treeOfImage(name: string, bytes: Buffer): NamedTree {
-  const { version, fileSystem } = readImage(bytes)
+async function treeOfImage(name: string, bytes: Buffer): Promise<NamedTree> {
+  const { version, fileSystem } = await inTurns(readImageSteps(bytes), interruption)
   return { name, fileSystem, image: { bytes, version } }
 }
 

@@ -23,16 +23,15 @@ const whiteoutName = whiteoutMarks[0]!
  *
  * @param image as `readImage` accepts it
  */
-export function storedText(image: Buffer, top: (name: ByteString) => boolean): Buffer {
-  const chunks: Buffer[] = []
+export function* storedText(image: Buffer, top: (name: ByteString) => boolean): Generator<Buffer, void, undefined> {
   let text = ''
   for (const name of storedNames(image, top)) {
     text += `${line(name)}\n`
     if (text.length < 64 * 1024) continue
-    chunks.push(Buffer.from(text, 'latin1'))
+    yield Buffer.from(text, 'latin1')
     text = ''
   }
-  return Buffer.concat([...chunks, Buffer.from(text, 'latin1')])
+  yield Buffer.from(text, 'latin1')
 }
 
 function line({ path, inode, xattrs, data, linkTo }: StoredName): string {

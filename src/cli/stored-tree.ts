@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import type { ErofsVersion } from '../erofs/format.ts'
-import { readImage } from '../erofs/index.ts'
+import { readImageSteps } from '../erofs/reader.ts'
 import { makeImage } from '../erofs/writer.ts'
 import { ComposefsError } from '../errors.ts'
 import type { ObjectId } from '../fsverity/object-id.ts'
@@ -12,6 +12,7 @@ import { findImage } from '../oci/find.ts'
 import { imageTree, openFound, resolveConfig } from '../oci/image.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { FileSystem } from '../tree/filesystem.ts'
+import { inTurns } from '../turns.ts'
 import { interruption } from './interrupt.ts'
 import { type TreeFlags, treeOptionsOf } from './options.ts'
 
@@ -46,7 +47,7 @@ export async function readStoredTree(
   const found = findImage(repository, name, first)
   if (found.kind === 'erofs' && (first === 'erofs' || openFound(repository, found) === undefined)) {
     const bytes = repository.readObject(found.id)
-    const { version, fileSystem } = readImage(bytes)
+    const { version, fileSystem } = await inTurns(readImageSteps(bytes), interruption)
     return { fileSystem, image: { bytes, version } }
   }
   const exact = found.kind === 'erofs' ? found.id.hex : `@${found.digest}`

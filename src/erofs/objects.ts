@@ -2,6 +2,7 @@
  * The objects that an image needs.
  */
 import { ObjectId } from '../fsverity/object-id.ts'
+import { atOnce, type Steps } from '../turns.ts'
 import { damaged } from './damaged.ts'
 import { readDirents } from './dirent-reader.ts'
 import { fileType, slotSize } from './format.ts'
@@ -9,6 +10,9 @@ import { ImageView } from './image-view.ts'
 import { InodeReader } from './inode-reader.ts'
 import { parseMetacopy, parseRedirect } from './overlay.ts'
 import { XattrReader } from './xattr-reader.ts'
+
+/** Inodes that are read in one step. */
+const stepSize = 512
 
 /**
  * The ids of all objects that hold contents of an image, sorted, each once: those that its files are verified against,
@@ -25,6 +29,12 @@ import { XattrReader } from './xattr-reader.ts'
  * ```
  */
 export function imageObjects(image: Buffer): ObjectId[] {
+  return atOnce(imageObjectsSteps(image))
+}
+
+/** The work of {@link imageObjects}. */
+export function* imageObjectsSteps(image: Buffer): Steps<ObjectId[]> {
+  let count = 0
   const source = new ImageView(image)
   const inodes = new InodeReader(source)
   const xattrs = new XattrReader(source)
@@ -33,6 +43,7 @@ export function imageObjects(image: Buffer): ObjectId[] {
   const seen = new Uint8Array(image.length / slotSize)
   seen[source.rootNid] = 1
   for (let nid = pending.pop(); nid !== undefined; nid = pending.pop()) {
+    if (++count % stepSize === 0) yield
     const inode = inodes.read(nid)
     if (inode.type === fileType.directory) {
       // `.` and `..` have been seen before.

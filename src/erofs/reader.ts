@@ -4,6 +4,7 @@
 import { type ByteString, fromLatin1 } from '../bytes.ts'
 import { FileSystem } from '../tree/filesystem.ts'
 import { Directory, Leaf } from '../tree/inode.ts'
+import { atOnce, type Steps } from '../turns.ts'
 import { readContent } from './content-reader.ts'
 import { damaged } from './damaged.ts'
 import { readDirents } from './dirent-reader.ts'
@@ -75,15 +76,22 @@ export interface LeafRecord {
  * ```
  */
 export function readImage(image: Buffer, options: ReadImageOptions = {}): ImageContents {
+  return atOnce(readImageSteps(image, options))
+}
+
+/** The work of {@link readImage}. */
+export function* readImageSteps(image: Buffer, options: ReadImageOptions = {}): Steps<ImageContents> {
   const source = new ImageView(image)
   const { version } = source
   const reader = new TreeReader(source, {
     maxInline: options.maxInline ?? maxInline[version],
     maxTarget: options.maxTarget ?? (version === 2 ? maxTargetVersion2 : maxTarget),
   })
-  return { version, fileSystem: reader.read() }
+  return { version, fileSystem: yield* reader.read() }
 }
 
+/** Names that are read in one step. */
+const stepSize = 512
 const stubName = /^[0-9a-f]{2}$/
 const self = fromLatin1('.')
 const up = fromLatin1('..')
@@ -97,6 +105,8 @@ class TreeReader {
   readonly #directories: DirectoryRecord[] = []
   readonly #leaves = new Map<number, LeafRecord>()
   readonly #directoryNids = new Set<number>()
+  /** Names met so far. */
+  #names = 0
 
   constructor(source: ImageView, options: Required<ReadImageOptions>) {
     this.#source = source
@@ -105,14 +115,15 @@ class TreeReader {
     this.#xattrs = new XattrReader(source)
   }
 
-  read(): FileSystem {
+  *read(): Steps<FileSystem> {
     const { rootNid, version, inodes } = this.#source
     const inode = this.#inodes.read(rootNid)
     if (inode.type !== fileType.directory) throw damaged('the root is no directory', { nid: rootNid })
     const root = this.#addDirectory(inode, rootNid)
-    for (const record of this.#directories) this.#readDirectory(record)
+    for (const record of this.#directories) yield* this.#readDirectory(record)
     const found = this.#leaves.size + this.#directories.length
     if (found !== inodes) throw damaged(`it has ${found} inodes and says ${inodes}`)
+    yield
     this.#checkLinks()
     if (version !== 2) {
       const homes = findHomes(this.#directories, this.#leaves)
@@ -128,7 +139,7 @@ class TreeReader {
     return directory
   }
 
-  #readDirectory(record: DirectoryRecord): void {
+  *#readDirectory(record: DirectoryRecord): Steps<void> {
     const { directory, inode, parentNid } = record
     const { nid } = inode
     const { names, nids, types } = readDirents(this.#source, inode)
@@ -145,6 +156,7 @@ class TreeReader {
     }
     let subdirectories = 0
     for (let i = 0; i < names.length; i++) {
+      if (++this.#names % stepSize === 0) yield
       const name = names[i]!
       const child = this.#child(nids[i]!, types[i]!, nid)
       if (child instanceof Directory) {

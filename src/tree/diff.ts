@@ -11,6 +11,9 @@ import type { FileSystem } from './filesystem.ts'
 import type { Directory, Inode } from './inode.ts'
 import { join } from './path.ts'
 
+/** Paths that are compared in one step. */
+const stepSize = 256
+
 /**
  * Compares two trees, path by path, depth first and in the order of the names' bytes. Nothing comes where they are the
  * same; what comes does not depend on the order of entries, nor on which name of a hardlink came first. An inode of
@@ -29,9 +32,16 @@ import { join } from './path.ts'
  * ```
  */
 export function* diffTrees(a: FileSystem, b: FileSystem): Generator<Difference, void, undefined> {
+  for (const difference of diffSteps(a, b)) if (difference !== undefined) yield difference
+}
+
+/** The work of {@link diffTrees}. Nothing stands between two steps in which there is no difference. */
+export function* diffSteps(a: FileSystem, b: FileSystem): Generator<Difference | undefined, void, undefined> {
+  let count = 0
   const links = new LinkComparison(a, b)
   const pending: Pair[] = [{ path: '/' as ByteString, a: a.root, b: b.root }]
   for (let pair = pending.pop(); pair !== undefined; pair = pending.pop()) {
+    if (++count % stepSize === 0) yield undefined
     const { path, a, b } = pair
     if (a === undefined || b === undefined) yield { path, a, b, changes: [] }
     else {

@@ -1,12 +1,14 @@
 import type { Command } from 'commander'
 import { escapeControls } from '../../bytes.ts'
 import type { Algorithm } from '../../fsverity/object-id.ts'
-import { diffTrees } from '../../tree/diff.ts'
+import { diffSteps } from '../../tree/diff.ts'
 import { CauseFinder } from '../../tree/diff-causes.ts'
 import type { Cause, SideFacts } from '../../tree/diff-facts.ts'
 import { DifferenceTally } from '../../tree/diff-tally.ts'
 import type { Difference } from '../../tree/difference.ts'
+import { Turns } from '../../turns.ts'
 import { differenceJson, differenceLines } from '../describe-differences.ts'
+import { interruption } from '../interrupt.ts'
 import { objectAlgorithm } from '../object-algorithm.ts'
 import { type TreeFlags, treeOptions } from '../options.ts'
 import { exitStatus, json, print } from '../output.ts'
@@ -70,7 +72,10 @@ async function compare(a: NamedTree, b: NamedTree, text: (difference: Difference
   const tally = new DifferenceTally()
   const finder = new CauseFinder({ a: factsOf(a), b: factsOf(b) })
   let batch = ''
-  for (const difference of diffTrees(a.fileSystem, b.fileSystem)) {
+  const turns = new Turns(interruption)
+  for (const difference of diffSteps(a.fileSystem, b.fileSystem)) {
+    if (turns.over) await turns.next()
+    if (difference === undefined) continue
     batch += text(difference)
     tally.add(difference)
     finder.add(difference)

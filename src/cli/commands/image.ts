@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 import { fromLatin1 } from '../../bytes.ts'
-import { imageObjects } from '../../erofs/index.ts'
+import { imageObjectsSteps } from '../../erofs/objects.ts'
 import { makeImage } from '../../erofs/writer.ts'
 import { ComposefsError } from '../../errors.ts'
 import type { ObjectId } from '../../fsverity/object-id.ts'
 import { dumpfileChunks, homeItems } from '../../streams/dumpfile-writer.ts'
+import { inTurns } from '../../turns.ts'
 import { withRepository } from '../context.ts'
 import { isBelow, listing } from '../describe-paths.ts'
 import { interruption } from '../interrupt.ts'
@@ -25,7 +26,7 @@ export function addImageCommands(program: Command): void {
     .addHelpText('after', '\nExample:\n  composefs ls image.cfs')
     .action(async (name: string, flags: { filter?: string[] }, command: Command) => {
       const fileSystem = await filteredTree(name, flags, command)
-      await print(Buffer.from(listing(fileSystem), 'latin1'))
+      await printAll(listing(fileSystem))
     })
 
   program
@@ -45,7 +46,7 @@ export function addImageCommands(program: Command): void {
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExample:\n  composefs objects image.cfs')
     .action(async (name: string, flags: { json?: true }, command: Command) => {
-      await printObjects(imageObjects(await imageBytes(name, command)), flags)
+      await printObjects(await inTurns(imageObjectsSteps(await imageBytes(name, command)), interruption), flags)
     })
 
   program
@@ -58,7 +59,7 @@ export function addImageCommands(program: Command): void {
     .action(async (name: string, flags: { basedir?: string; json?: true }, command: Command) => {
       const { basedir } = flags
       if (basedir !== undefined) checkStore(basedir)
-      const needed = imageObjects(await imageBytes(name, command))
+      const needed = await inTurns(imageObjectsSteps(await imageBytes(name, command)), interruption)
       const missing = (has: (id: ObjectId) => boolean): ObjectId[] => needed.filter((id) => !has(id))
       const ids =
         basedir === undefined

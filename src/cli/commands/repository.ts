@@ -1,12 +1,13 @@
 import { Readable } from 'node:stream'
 import type { Command } from 'commander'
-import { imageObjects } from '../../erofs/index.ts'
+import { imageObjectsSteps } from '../../erofs/objects.ts'
 import { ComposefsError } from '../../errors.ts'
 import { catStream } from '../../oci/cat.ts'
 import { type FoundImage, findImage, findLayerDigest } from '../../oci/find.ts'
 import { configStream, layerStream, manifestStream } from '../../oci/names.ts'
 import { believableStream } from '../../oci/verify-stream.ts'
 import type { Repository } from '../../repository/repository.ts'
+import { inTurns } from '../../turns.ts'
 import { globals, withRepository } from '../context.ts'
 import { describePaths } from '../describe-paths.ts'
 import { interruption } from '../interrupt.ts'
@@ -55,7 +56,7 @@ export function addRepositoryCommands(program: Command): void {
     .action((name: string, _flags, command: Command) =>
       withRepository(command, async (repository) => {
         await print(
-          imageObjects(await readStoredImage(repository, name).catch(notStored))
+          (await inTurns(imageObjectsSteps(await readStoredImage(repository, name).catch(notStored)), interruption))
             .map((id) => `${id}\n`)
             .join(''),
         )
