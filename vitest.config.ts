@@ -9,6 +9,8 @@ const { VITEST_JSON } = process.env
 
 const config: ViteUserConfig = defineConfig({
   test: {
+    // The default leaves one processor out: half of a small machine.
+    maxWorkers: '100%',
     // The counts for a script, beside what people read.
     ...(VITEST_JSON !== undefined && { reporters: ['default', ['json', { outputFile: VITEST_JSON }]] }),
     projects: [
