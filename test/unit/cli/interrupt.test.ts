@@ -3,16 +3,19 @@ import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:chi
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { constants, mkdirSync, openSync, readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { Readable } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeImage } from '../../../src/erofs/index.ts'
+import { importArchive } from '../../../src/oci/index.ts'
 import { Repository } from '../../../src/repository/index.ts'
 import { defaultDirectoryStat, FileSystem } from '../../../src/tree/index.ts'
 import { Installed } from '../../support/command.ts'
+import { digestOf, imageOf, ociArchive } from '../../support/image-archive.ts'
 import { lockedByAnother, othersGet } from '../../support/lock.ts'
 import { serve } from '../../support/serve.ts'
 import { written } from '../../support/splitstream.ts'
-import { header } from '../../support/tar.ts'
+import { entry, header, tar } from '../../support/tar.ts'
 
 /** The member of an archive that has no end. */
 const endlessTar = (): Buffer => Buffer.concat([header({ name: 'big', size: 2 ** 33 - 1 }), Buffer.alloc(2 ** 20)])
@@ -34,6 +37,8 @@ let fifo = ''
 /** A file that takes minutes to hash. */
 let endless = ''
 let repo = ''
+/** The diffID of a layer in there. */
+let layer = ''
 
 beforeAll(async () => {
   installed = new Installed()
@@ -46,6 +51,11 @@ beforeAll(async () => {
   truncateSync(endless, 2 ** 40)
   repo = installed.file('repo')
   const repository = await Repository.init(repo, { insecure: true })
+  // Small files, so that the layer is large by itself.
+  const files = Array.from({ length: 4000 }, (_, i) => entry({ name: `usr/${i}` }, randomBytes(64)))
+  const plain = tar(entry({ name: 'usr/', type: '5', mode: 0o755 }), ...files)
+  layer = digestOf(plain)
+  await importArchive(repository, Readable.from([ociArchive(imageOf([plain]))]), { name: 'a' })
   await repository.close()
 })
 
@@ -161,16 +171,22 @@ describe('Ctrl-C and SIGTERM end with 130 and ERR_INTERRUPTED', () => {
     expect(await interrupt(started)).toEqual(interrupted)
   })
 
-  test('cat, whose reader has stopped to read', async () => {
+  test('cat, oci layer and a push, whose reader has stopped to read', async () => {
     const repository = await Repository.open(repo)
     const id = repository.objects.put(
       written([{ kind: 'inline', bytes: randomBytes(2 ** 22) }], { algorithm: 'sha512' }),
     )
     await repository.linkStream('some', id)
     await repository.close()
-    const started = start('main', ['cat', 'some'])
-    await once(started.child.stdout!, 'readable')
-    expect(await interrupt(started)).toEqual(interrupted)
+    for (const args of [
+      ['cat', 'some'],
+      ['oci', 'layer', layer],
+      ['oci', 'push', 'a', 'oci-archive:-'],
+    ]) {
+      const started = start('main', args)
+      await once(started.child.stdout!, 'readable')
+      expect(await interrupt(started)).toEqual(interrupted)
+    }
   })
 
   test('whatever waits for the lock of the repository, and says so', async () => {
@@ -183,12 +199,25 @@ describe('Ctrl-C and SIGTERM end with 130 and ERR_INTERRUPTED', () => {
     await other.release()
   })
 
-  test('a pull whose registry does not answer', async () => {
+  test('a copy that waits for the lock of either repository', async () => {
+    const to = installed.file('to')
+    await (await Repository.init(to, { insecure: true })).close()
+    for (const locked of [repo, to]) {
+      const other = await lockedByAnother(locked)
+      const started = start('main', ['--repo', to, 'oci', 'copy', 'a', '--from', repo])
+      await until(() => started.told() !== '')
+      const { status, told } = await interrupt(started)
+      expect([status, told]).toEqual([130, expect.stringContaining(`locked ${locked} `)])
+      await other.release()
+    }
+  })
+
+  test.each([['pull'], ['push', 'a']])('oci %s, whose registry does not answer', async (...args) => {
     let asked = false
     const { host } = await serve(() => {
       asked = true
     })
-    const started = start('main', ['oci', 'pull', `docker://${host}/a`])
+    const started = start('main', ['oci', ...args, `docker://${host}/a`])
     await until(() => asked)
     expect(await interrupt(started)).toEqual(interrupted)
   })
