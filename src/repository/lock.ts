@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 import { spawn } from 'node:child_process'
+import { fstatSync } from 'node:fs'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ComposefsError } from '../errors.ts'
@@ -35,8 +36,8 @@ const noticeAfter = 1000
 /** What flock(1) ends with where somebody else has the lock. It says something on stderr in all other cases. */
 const busyStatus = 1
 const { EAGAIN, EINTR } = constants.errno
-/** What file systems without locks answer. */
-const noLocks = ['ENOLCK', 'ENOSYS', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL'] as const
+/** What file systems without locks answer; NFS says EBADF of an exclusive one on what is not open for writing. */
+const noLocks: ReadonlySet<string> = new Set(['ENOLCK', 'ENOSYS', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL', 'EBADF'])
 
 /** What became of an attempt; a text says why there can be no lock at all. */
 type Attempt = 'held' | 'busy' | { readonly none: string }
@@ -49,8 +50,8 @@ type Attempt = 'held' | 'busy' | { readonly none: string }
  * stays when that program has ended.
  *
  * @returns whether there is a lock; `shared` does without where there is no way to have one
- * @throws {@link ComposefsError} `ERR_NATIVE_MISSING` where an exclusive lock is wanted and there is neither koffi nor
- * flock(1), `ERR_IO` where the file system has no such lock; the reason of `signal`
+ * @throws {@link ComposefsError} `ERR_NATIVE_MISSING` where an exclusive lock is wanted and nothing can take it: there is
+ * neither koffi nor flock(1), or the file system has no such lock; `ERR_IO`; the reason of `signal`
  */
 export async function lockDirectory(
   fd: number,
@@ -85,8 +86,17 @@ function tryLock(fd: number, path: string, mode: LockMode): Attempt | Promise<At
   if (errno === 0) return 'held'
   if (errno === EAGAIN || errno === EINTR) return 'busy'
   const name = errnoName(errno)
-  if ((noLocks as readonly string[]).includes(name)) return { none: `the file system has no locks (${name})` }
+  if (noLocks.has(name) && isOpen(fd)) return { none: `the file system has no such lock (${name})` }
   throw systemError(errno, 'read', 'cannot lock the repository', path)
+}
+
+function isOpen(fd: number): boolean {
+  try {
+    fstatSync(fd)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function runFlock(fd: number, path: string, mode: LockMode): Promise<Attempt> {
@@ -114,6 +124,6 @@ function runFlock(fd: number, path: string, mode: LockMode): Promise<Attempt> {
 function cannotExclude(path: string, reason: string): ComposefsError {
   return new ComposefsError('ERR_NATIVE_MISSING', `nothing can be removed safely without a lock: ${reason}`, {
     path,
-    hint: 'install koffi (npm install koffi), or the program flock of util-linux',
+    hint: 'install koffi (npm install koffi) or the program flock of util-linux, on a file system that has locks',
   })
 }

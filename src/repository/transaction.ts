@@ -206,11 +206,14 @@ async function lockPublishing(
   }
   try {
     await lockDirectory(fd, path, 'exclusive', { signal, onLock })
-    return () => closeSync(fd)
   } catch (error) {
-    closeSync(fd)
-    throw error
+    // NFS shares locks on what is open for reading, and does no more.
+    if (!(error instanceof ComposefsError) || error.code !== 'ERR_NATIVE_MISSING') {
+      closeSync(fd)
+      throw error
+    }
   }
+  return () => closeSync(fd)
 }
 
 function missing(what: string, path: string, hint: string): ComposefsError {
