@@ -24,6 +24,9 @@ const codes: { [error: string]: string | undefined } = {
   'compressed-format': 'ERR_COMPRESSION_DATA',
 }
 
+/** Zeros behind compressed data are padding, as for skopeo and GNU tar; the reference takes them for garbage. */
+const takenHere: ReadonlySet<string> = new Set(['layer-gzip-trailing-zeros/0'])
+
 const images: [string, Image][] = shared.available ? Object.entries(shared.json('vectors/oci-images-more.json')) : []
 
 describe.skipIf(!shared.available)('the layers of oci-images-more.json', () => {
@@ -43,8 +46,8 @@ describe.skipIf(!shared.available)('the layers of oci-images-more.json', () => {
 
   test('are there', () => expect(layers.length).toBeGreaterThan(15))
 
-  test.each(layers)('$name', async ({ compression, blob, diffId, pull }) => {
-    const code = codes[pull?.error ?? '']
+  test.each(layers)('$name', async ({ name, compression, blob, diffId, pull }) => {
+    const code = takenHere.has(name) ? undefined : codes[pull?.error ?? '']
     for (const sizes of [[blob.length], [1], [100]]) {
       const { output, error } = await decompress(cut(blob, sizes), { compression })
       if (code !== undefined) {
