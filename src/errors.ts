@@ -68,6 +68,7 @@ export const errorCodes = {
   ERR_REPOSITORY_METADATA: 'the meta.json of the repository cannot be used',
   ERR_REPOSITORY_READONLY: 'the repository cannot be written to',
   ERR_REPOSITORY_VERITY: 'fs-verity is required and not available',
+  ERR_REPOSITORY_UNNAMED: 'nothing in the repository has a name, and all of it would be removed',
   ERR_REPOSITORY_CORRUPT: 'an object or link of the repository is damaged',
   ERR_ALGORITHM_MISMATCH: 'the repository uses another hash',
   ERR_NO_SPACE: 'the file system is full',

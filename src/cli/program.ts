@@ -29,6 +29,7 @@ const files: readonly { readonly names: readonly string[]; readonly load: () => 
     names: ['cat', 'images', 'list-images', 'image-objects', 'dump-files', 'measure-file'],
     load: async () => (await import('./commands/repository.ts')).addRepositoryCommands,
   },
+  { names: ['gc'], load: async () => (await import('./commands/gc.ts')).addGcCommand },
   {
     names: ['oci'],
     load: async () => {

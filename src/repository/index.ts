@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { DigestStore } from './digest-store.ts'
+export type { Amount, GarbageOptions, GarbageResult, GarbageWarning } from './gc.ts'
 export type { NamedImage } from './images.ts'
 export { type InitOptions, initRepository } from './init.ts'
 export { linkTarget } from './links.ts'

@@ -16,7 +16,8 @@ import { type TemporaryFile, TemporaryFiles } from './temporary.ts'
 import { protectFile, type VerityPolicy } from './verity.ts'
 
 const maxFileSize = 1024 * 1024
-const temporaryPrefix = '.meta-'
+/** Begins the name of the file while it is written. */
+export const temporaryMetadataPrefix = '.meta-'
 
 /**
  * Reads the file; undefined if there is none.
@@ -69,7 +70,7 @@ export function makeMetadata(root: string, metadata: Metadata, verity: VerityPol
   const path = `${root}/${metadataName}`
   let file: TemporaryFile | undefined
   try {
-    file = new TemporaryFiles(root, temporaryPrefix).create()
+    file = new TemporaryFiles(root, temporaryMetadataPrefix).create()
     file.write(Buffer.from(formatMetadata(metadata)))
     fsyncSync(file.fd)
     if (verity === 'required' || (verity === 'wanted' && native() !== undefined)) {

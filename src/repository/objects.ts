@@ -304,6 +304,13 @@ export class ObjectDirectory implements ObjectStore {
     else this.#place(file, id, size, state)
   }
 
+  /** Asks the file system again about everything: objects were removed. */
+  forget(): void {
+    this.#known.forget()
+    this.#directories.clear()
+    this.#expectNew = false
+  }
+
   #place(file: TemporaryFile, id: ObjectId, size: number, state: 'absent' | 'damaged'): void {
     const path = this.pathOf(id)
     this.#verity.protect(file, id, path)

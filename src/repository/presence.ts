@@ -85,4 +85,9 @@ export class KnownObjects {
     const compares = this.#comparesAll || size <= alwaysCompared || this.#verity.policy === 'required'
     return compares ? 'unproven' : 'present'
   }
+
+  /** Nothing is known to be there any more. */
+  forget(): void {
+    this.#known.clear()
+  }
 }

@@ -9,9 +9,10 @@ import type { Readable } from 'node:stream'
 import { ComposefsError } from '../errors.ts'
 import type { Algorithm, ObjectId } from '../fsverity/object-id.ts'
 import { systemError } from '../native/errno.ts'
+import { collectGarbage, type GarbageOptions, type GarbageResult } from './gc.ts'
 import { ImageLinks, type NamedImage } from './images.ts'
 import { type InitOptions, initRepository } from './init.ts'
-import type { LockOptions } from './lock.ts'
+import { type LockOptions, lockDirectory } from './lock.ts'
 import { type ErofsFormats, effectiveFormats, type Metadata, unknownReadOnlyFeatures } from './metadata.ts'
 import { writeMetadata } from './metadata-file.ts'
 import type { RefKind } from './names.ts'
@@ -283,6 +284,28 @@ export class Repository implements AsyncDisposable {
   /** A {@link transaction} of one: names a stream or an image. */
   async setRef(...ref: RefArguments): Promise<void> {
     await this.transaction((transaction) => transaction.setRef(...ref))
+  }
+
+  /**
+   * Removes what no ref leads to: objects, links, what killed writers left, empty directories. Everything that a ref
+   * leads to stays, whatever tool made it: through splitstreams and images, linked or not. Waits for the exclusive lock,
+   * and so for all who have the repository open.
+   *
+   * @throws {@link ComposefsError} `ERR_REPOSITORY_UNNAMED`; `ERR_NOT_FOUND` for a root that does not exist; where
+   * something that is needed cannot be read, the code of that: nothing was removed in all these cases.
+   * `ERR_NATIVE_MISSING` without locks, `ERR_REPOSITORY_READONLY`, `ERR_IO`; the reason of `signal`
+   */
+  async collectGarbage(options: GarbageOptions & LockOptions = {}): Promise<GarbageResult> {
+    // A dry run removes nothing, and needs nobody to wait.
+    if (options.dryRun === true) return collectGarbage(this.path, this.objects, options)
+    this.assertWritable()
+    await lockDirectory(this.#fd, this.path, 'exclusive', options)
+    try {
+      return await collectGarbage(this.path, this.objects, options)
+    } finally {
+      this.objects.forget()
+      await lockDirectory(this.#fd, this.path, 'shared')
+    }
   }
 
   /**
