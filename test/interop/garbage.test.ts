@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openImage, pull, tagImage, untagImage } from '../../src/oci/index.ts'
@@ -84,12 +84,25 @@ describe.skipIf(skip)('beside cfsctl', () => {
       const whole = [...tags, 'last'].filter((tag) => objectsOf(before, tag) !== undefined)
       const live = liveObjects(before)
       await before.close()
+      const copy = new Cfsctl(`${at}/copy`)
+      cpSync(cfsctl.path, copy.path, { recursive: true, verbatimSymlinks: true })
       await cfsctl.run('gc')
       const after = await Repository.open(cfsctl.path)
       // What the model of the property test says is what cfsctl does.
       expect([...after.objects.ids()].map(({ hex }) => hex)).toEqual([...live].sort())
       for (const tag of whole) expect(objectsOf(after, tag), tag).toBeDefined()
       await after.close()
+      // Ours leaves the same, and what cfsctl would lose.
+      const collected = await Repository.open(copy.path)
+      await collected.collectGarbage()
+      const left = new Set([...collected.objects.ids()].map(({ hex }) => hex))
+      for (const hex of live) expect(left.has(hex), hex).toBe(true)
+      const needed = new Set(whole.flatMap((tag) => [...objectsOf(collected, tag)!]))
+      for (const hex of left) expect(live.has(hex) || needed.has(hex), hex).toBe(true)
+      expect(await collected.collectGarbage()).toMatchObject({ objects: { count: 0 }, streams: 0, images: 0 })
+      await collected.close()
+      expect(await copy.run('fsck')).toContain('status: ok')
+      expect(await copy.run('gc')).toContain('Objects: 0 removed')
       expect(await cfsctl.run('oci', 'fsck')).toContain('status: ok')
       expect(await cfsctl.run('fsck')).toContain('status: ok')
     },
