@@ -25,7 +25,9 @@ function composefs(args: readonly string[], environment: NodeJS.ProcessEnv = {})
     cwd: home,
     encoding: 'utf8',
     input: '',
-    timeout: 30_000,
+    timeout: 20_000,
+    // One that hangs in a call of the system heeds nothing else.
+    killSignal: 'SIGKILL',
     env: { ...rest, HOME: home, ...environment },
   })
 }
