@@ -341,7 +341,7 @@ describe('a server that sends next to nothing', () => {
     await expect(client.manifest()).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
     await expect(client.tags()).rejects.toMatchObject({ code: 'ERR_REGISTRY_STALLED' })
     await expect(
-      read(server, { retryTimes: 0, minRate: 0, idleTimeout: 100 }, { ...descriptor, size: 10 }),
+      read(server, { retryTimes: 0, minRate: 0, idleTimeout: 10_000 }, { ...descriptor, size: 10 }),
     ).rejects.toMatchObject({ code: 'ERR_SIZE_MISMATCH' })
   })
 
