@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -34,13 +34,15 @@ let id = ''
 beforeAll(() => {
   installed = new Installed()
   composefs = (...args) => installed.composefs(...args)
+  const { status, out, error } = composefs(['--hash', 'sha256', 'import', '--name', 'mine'], archive)
+  expect(status, error).toBe(0)
+  id = out.trim()
+  renameSync(installed.file('repo'), installed.file('imported'))
 })
 afterAll(() => installed.remove())
 beforeEach(() => {
   rmSync(installed.file('repo'), { recursive: true, force: true })
-  const { status, out, error } = composefs(['--hash', 'sha256', 'import', '--name', 'mine'], archive)
-  expect(status, error).toBe(0)
-  id = out.trim()
+  cpSync(installed.file('imported'), installed.file('repo'), { recursive: true, verbatimSymlinks: true })
 })
 
 test('import prints the image id, and a second one has nothing to do', () => {
