@@ -8,6 +8,9 @@ import { ContentSplitter, dumpfileText, ObjectWriter, pipeline, readDumpfile } f
 import { freshDirectory, isRoot, openDescriptors } from '../../support/disk.ts'
 import { writeRandomDirectory } from '../../support/random-directory.ts'
 import { runs } from '../../support/runs.ts'
+import { scansDirectories } from '../../support/xattrs.ts'
+
+scansDirectories()
 
 const { COMPOSEFS_SEED } = process.env
 const firstSeed = Number(COMPOSEFS_SEED ?? 0)

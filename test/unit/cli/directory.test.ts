@@ -7,6 +7,9 @@ import { DigestStore, Repository } from '../../../src/repository/index.ts'
 import { type DirectoryTreeOptions, directoryTree } from '../../../src/sources/index.ts'
 import { composefsCommand } from '../../support/command.ts'
 import { freshDirectory } from '../../support/disk.ts'
+import { scansDirectories } from '../../support/xattrs.ts'
+
+scansDirectories()
 
 const composefs = composefsCommand()
 

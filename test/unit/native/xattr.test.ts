@@ -1,4 +1,5 @@
 import { constants, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type ByteString, bytesOf, fromLatin1 } from '../../../src/bytes.ts'
@@ -31,10 +32,20 @@ function file(): string {
   return path
 }
 
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(name)
+    return true
+  } catch {
+    console.warn(`skipped: ${name} is not installed`)
+    return false
+  }
+}
+
 const backends = [
   { backend: 'koffi', koffi: true },
   { backend: 'fs-xattr', koffi: false },
-].filter(({ koffi }) => !koffi || native() !== undefined)
+].filter(({ koffi }) => (koffi ? native() !== undefined : isInstalled('fs-xattr')))
 
 describe.each(backends)('through $backend', ({ koffi }) => {
   test('values of any bytes, also none, by path and by descriptor', async () => {

@@ -22,6 +22,9 @@ import { DirectoryScan } from '../../../src/sources/scan.ts'
 import { freshDirectory, openDescriptors } from '../../support/disk.ts'
 import { mknod } from '../../support/posix.ts'
 import { drain, pullTo } from '../../support/scan.ts'
+import { scansDirectories } from '../../support/xattrs.ts'
+
+scansDirectories()
 
 const large = Buffer.alloc(3 * 1024 * 1024, 'a')
 

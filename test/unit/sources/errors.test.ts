@@ -10,6 +10,9 @@ import { scanDirectory } from '../../../src/sources/index.ts'
 import { DirectoryScan, type ScanOptions } from '../../../src/sources/scan.ts'
 import { freshDirectory, isRoot, openDescriptors } from '../../support/disk.ts'
 import { gather } from '../../support/scan.ts'
+import { scansDirectories } from '../../support/xattrs.ts'
+
+scansDirectories()
 
 const entries = (path: string, options: ScanOptions) => gather(new DirectoryScan(path, options).records())
 

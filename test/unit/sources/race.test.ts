@@ -13,6 +13,9 @@ import { DirectoryScan } from '../../../src/sources/scan.ts'
 import { freshDirectory, openDescriptors } from '../../support/disk.ts'
 import { runs } from '../../support/runs.ts'
 import { gather } from '../../support/scan.ts'
+import { scansDirectories } from '../../support/xattrs.ts'
+
+scansDirectories()
 
 const size = 1024 * 1024
 const scans = runs(20)

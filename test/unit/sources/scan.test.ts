@@ -26,6 +26,9 @@ import { ContentSplitter, ObjectWriter, pipeline } from '../../../src/streams/in
 import { freshDirectory, isRoot, openDescriptors, withDescriptor } from '../../support/disk.ts'
 import { mknod } from '../../support/posix.ts'
 import { gather } from '../../support/scan.ts'
+import { scansDirectories } from '../../support/xattrs.ts'
+
+scansDirectories()
 
 const scan = (path: string, options: ScanOptions = {}) => gather(new DirectoryScan(path, options).records())
 const paths = (path: string, options: ScanOptions = {}) => scan(path, options).map(({ entry }) => entry.path)

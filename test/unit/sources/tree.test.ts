@@ -13,6 +13,9 @@ import { compileInto } from '../../support/compiled.ts'
 import { freshDirectory, openDescriptors } from '../../support/disk.ts'
 import { KeepingStore } from '../../support/keeping-store.ts'
 import { MemoryStore } from '../../support/memory-store.ts'
+import { scansDirectories } from '../../support/xattrs.ts'
+
+scansDirectories()
 
 const store = new DigestStore('sha256')
 const text = (fileSystem: FileSystem) => dumpfileText(fileSystem).toString('latin1')

@@ -7,6 +7,7 @@ import { finished } from 'node:stream/promises'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { ObjectId } from '../../../src/fsverity/object-id.ts'
+import { native } from '../../../src/native/libc.ts'
 import { DigestStore } from '../../../src/repository/digest-store.ts'
 import { ObjectDirectory } from '../../../src/repository/objects.ts'
 import { ObjectWriter } from '../../../src/streams/object-writer.ts'
@@ -92,7 +93,10 @@ test('a store that keeps what it is given keeps it whole', async () => {
 
 const openFiles = (): number => readdirSync('/proc/self/fd').length
 
-test('has another thread write what is new, and leaves no file open', async () => {
+// Files without a name become objects by a call that Node does not have.
+const drafts = native() !== undefined
+
+test.skipIf(!drafts)('has another thread write what is new, and leaves no file open', async () => {
   const path = join(directory, 'objects')
   const before = openFiles()
   let drafts = 0
@@ -117,7 +121,7 @@ test('has another thread write what is new, and leaves no file open', async () =
   expect(openFiles()).toBe(before)
 })
 
-test('leaves no file open where the store fails, or the stage is destroyed', async () => {
+test.skipIf(!drafts)('leaves no file open where the store fails, or the stage is destroyed', async () => {
   const before = openFiles()
   class Failing extends ObjectDirectory {
     override putDraft(fd: number, size: number, id: ObjectId): ObjectId {
