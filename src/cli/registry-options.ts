@@ -36,7 +36,10 @@ export function addRegistryOptions(command: Command): Command {
       'a token server on another site that may have the credentials; may be given again',
       several,
     )
-    .option('--tls-verify [bool]', 'check certificates and refuse plain HTTP; default: true')
+    .option(
+      '--tls-verify [bool]',
+      'check certificates and refuse plain HTTP; default: true, but plain HTTP is taken on loopback',
+    )
     .option('--cert-dir <dir>', 'directory with *.crt to trust, *.cert and *.key to show')
     .option('--retry-times <n>', 'how often a request is tried again; default: 5')
     .option('--timeout <seconds>', 'how long the other side may do nothing, or next to nothing; default: 60')

@@ -62,7 +62,10 @@ export class ImportReport {
         : `${stats.newObjects} new objects (${binarySize(stats.newBytes)}), ${stats.presentObjects} were there`
     note(`${made}; ${seconds.toFixed(1)} s`)
     for (const { tags, manifestDigest } of images) {
-      const name = tags.length > 0 ? tags.join(', ') : 'no name, so the next gc removes it; give one with --name'
+      const name =
+        tags.length > 0
+          ? tags.join(', ')
+          : 'no name was given; what has none is removed by the next gc; give one with --name'
       note(`image ${manifestDigest} (${name}) in ${path}`)
     }
   }

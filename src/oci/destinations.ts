@@ -31,7 +31,7 @@ export async function openDestination(name: string, options: RegistryPushOptions
     return path === '-' ? new ArchiveDestination(process.stdout, tag, name) : ArchiveDestination.file(path!, tag)
   }
   throw new ComposefsError('ERR_OCI_REFERENCE', `not a place that can be pushed to: ${name}`, {
-    hint: `write it like docker://quay.io/team/os:latest, oci:DIR:TAG or oci-archive:FILE:TAG; for others let skopeo take it from there`,
+    hint: `${name === '-' ? 'for stdout write oci-archive:-; ' : ''}write it like docker://quay.io/team/os:latest, oci:DIR:TAG or oci-archive:FILE:TAG; for others let skopeo take it from there`,
   })
 }
 

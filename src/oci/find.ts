@@ -26,7 +26,7 @@ const maxSuggestions = 3
  *
  * @param first which names come first where a tag and an EROFS image have the same one
  * @throws {@link ComposefsError} `ERR_OCI_NOT_FOUND`, naming what is close; `ERR_ARGUMENT` where several are meant;
- * `ERR_OCI_NAME`, `ERR_DIGEST_SYNTAX`, `ERR_ALGORITHM_MISMATCH`, `ERR_REPOSITORY_CORRUPT`
+ * `ERR_DIGEST_MISMATCH` for the tag of another image in front of a digest; `ERR_OCI_NAME`, `ERR_DIGEST_SYNTAX`, `ERR_ALGORITHM_MISMATCH`, `ERR_REPOSITORY_CORRUPT`
  * @example
  * ```ts
  * import { findImage } from 'composefs-streams/oci'
@@ -37,7 +37,9 @@ const maxSuggestions = 3
  */
 export function findImage(repository: Repository, name: string, first: 'oci' | 'erofs' = 'oci'): FoundImage {
   if (name === '') throw new ComposefsError('ERR_OCI_NAME', 'the name of the image is empty')
-  const lookups = first === 'oci' ? [byTag, byImageName, byDigest] : [byImageName, byTag, byDigest]
+  const names = first === 'oci' ? [byTag, byImageName] : [byImageName, byTag]
+  // No name may stand in for a digest: who writes a whole one gets what has it.
+  const lookups = isWholeDigest(name) ? [byDigest, ...names] : [...names, byDigest]
   for (const lookup of lookups) {
     const found = lookup(repository, name)
     if (found !== undefined) return found
@@ -62,6 +64,8 @@ export function findLayerDigest(repository: Repository, name: string): string | 
 /** All tags of a repository, by name. */
 export const listTags = (repository: Repository): string[] =>
   repository.listRefs('streams', 'oci').map(({ name }) => decodeTag(name))
+
+const isWholeDigest = (name: string): boolean => /^(?:(?:sha256:)?[0-9a-f]{64}|(?:sha512:)?[0-9a-f]{128})$/.test(name)
 
 function byTag(repository: Repository, name: string): FoundImage | undefined {
   if (name.startsWith('@')) return undefined
@@ -115,9 +119,26 @@ function byDigest(repository: Repository, name: string): FoundImage | undefined 
   if (algorithm === undefined || algorithm === repository.algorithm) {
     for (const id of idsOf(repository, hex)) found.push({ kind: 'erofs', id })
   }
+  if (name.indexOf('@') > 0) checkNameOfDigest(repository, name.slice(0, name.lastIndexOf('@')), found)
   if (found.length < 2) return found[0]
   const all = found.map((one) => (one.kind === 'erofs' ? `image ${one.id.hex}` : `${one.kind} ${one.digest}`))
   throw ambiguous(name, all)
+}
+
+/** In `NAME@DIGEST` the digest decides, but the name must be there, and its tag must not be one of another image. */
+function checkNameOfDigest(repository: Repository, name: string, found: readonly FoundImage[]): void {
+  const tagged = byTag(repository, name)
+  if (tagged?.kind !== 'manifest') {
+    if (listTags(repository).some((tag) => tag.startsWith(`${name}:`) || formsOf(tag).includes(name))) return
+    throw notFound(repository, name)
+  }
+  const others = found.filter(({ kind }) => kind === 'manifest') as { digest: string }[]
+  if (others.length === 0 || others.some(({ digest }) => digest === tagged.digest)) return
+  throw new ComposefsError('ERR_DIGEST_MISMATCH', `the tag ${name} is another image`, {
+    expected: others[0]!.digest,
+    actual: tagged.digest,
+    hint: 'leave out the name, or the digest',
+  })
 }
 
 const streamNames = { manifest: manifestStream, config: configStream, layer: layerStream } as const
@@ -160,6 +181,7 @@ function hintFor(repository: Repository, name: string): string {
     return `it is a stream: see composefs cat ${name}`
   const images = repository.listImages().map(({ name }) => name)
   const near = closest(name, [...new Set([...listTags(repository), ...images])])
+  if (/^@?[0-9a-f]{1,3}$/.test(name)) return `the beginning of a digest takes at least ${minDigits} digits`
   return near.length > 0 ? `did you mean ${near.join(' or ')}?` : 'see: composefs oci images, composefs images'
 }
 

@@ -30,6 +30,12 @@ export class DigestVerifierMachine implements Machine<Buffer, Buffer> {
 
   /** @throws {@link ComposefsError} `ERR_DIGEST_SYNTAX`, `ERR_ARGUMENT` for a size that is none. */
   constructor(options: DigestVerifierOptions = {}) {
+    if (typeof options !== 'object') {
+      throw new ComposefsError('ERR_ARGUMENT', 'a verifier takes options', {
+        stage,
+        hint: 'write { digest: "sha256:…" }',
+      })
+    }
     const { digest, size, algorithm = 'sha256' } = options
     const match = digest === undefined ? undefined : /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.exec(digest)
     if (match === null) {

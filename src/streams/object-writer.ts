@@ -10,7 +10,7 @@ import type { ObjectId } from '../fsverity/object-id.ts'
 import { batchSize, DigestBatches } from './digest-batches.ts'
 import type { Content, Entry, ObjectSink, ObjectStore, SplitRecord, StoredRecord } from './records.ts'
 import { Slab } from './slab.ts'
-import { AsyncStage, recordHighWaterMark } from './stage.ts'
+import { AsyncStage, assertRecord, recordHighWaterMark } from './stage.ts'
 
 /** Options of {@link ObjectWriter}. */
 export interface ObjectWriterOptions {
@@ -88,6 +88,7 @@ export class ObjectWriter extends AsyncStage<SplitRecord, StoredRecord> {
   override _transform(record: SplitRecord, _encoding: BufferEncoding, callback: TransformCallback): void {
     let wait: void | Promise<unknown>
     try {
+      assertRecord(record, 'ObjectWriter')
       wait = this.#take(record)
     } catch (error) {
       callback(error as Error)

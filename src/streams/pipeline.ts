@@ -74,7 +74,7 @@ export function pipeline<A, const Outs extends readonly unknown[], R>(
 export async function pipeline(source: Source<unknown>, ...rest: unknown[]): Promise<unknown> {
   const options = isStream(rest.at(-1)) ? undefined : (rest.pop() as PipelineOptions | null | undefined)
   const sink = rest.at(-1) as Sink<unknown, unknown>
-  if (!isStream(sink)) {
+  if (!isStream(sink) || !('result' in sink)) {
     throw new ComposefsError('ERR_ARGUMENT', 'a pipeline needs a sink at its end', {
       stage: 'pipeline',
       hint: 'the last argument is the options, the one before it the sink',

@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { Transform, type TransformCallback } from 'node:stream'
+import { ComposefsError } from '../errors.ts'
 
 /** Hands one output record on. */
 export type Emit<Out> = (record: Out) => void
@@ -60,6 +61,7 @@ export class Stage<In, Out> extends Transform implements TypedTransform<In, Out>
 
   override _transform(chunk: In, _encoding: BufferEncoding, callback: TransformCallback): void {
     try {
+      if (this.inputMode === 'records') assertRecord(chunk, this.constructor.name)
       this.machine.push(chunk, this.#emit)
     } catch (error) {
       callback(error as Error)
@@ -77,6 +79,15 @@ export class Stage<In, Out> extends Transform implements TypedTransform<In, Out>
     }
     callback()
   }
+}
+
+/** Plain JavaScript may put stages into any order: bytes would be passed over without a word. */
+export function assertRecord(chunk: unknown, stage: string): void {
+  if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return
+  throw new ComposefsError('ERR_STREAM_ORDER', `${stage} takes records, and bytes came`, {
+    stage,
+    hint: 'put the stage that makes records of bytes before it: a TarDecoder, a reader',
+  })
 }
 
 /** A Transform of known types whose work takes I/O. The constructor takes what that of `Transform` takes. */

@@ -115,7 +115,8 @@ function timeSource(fileSystem: FileSystem, run: Directory): Directory {
 function directoryAt({ root }: FileSystem, name: string): Directory {
   const inode = root.entries.get(fromLatin1(name))
   if (inode === undefined) {
-    const hint = 'a bootable image has it, empty or not; add it to a layer, or make the image without --bootable'
+    const hint =
+      'a bootable image has it, empty or not: make it in the tree, or in a layer; images that are not bootable can do without'
     throw new ComposefsError('ERR_NOT_FOUND', 'the directory does not exist', { path: `/${name}`, hint })
   }
   return directoryNamed(inode, `/${name}`)

@@ -79,6 +79,26 @@ test('a name comes before a digest, and who asks says which of two names comes f
   expect(findImage(repository, 'alone', 'erofs').kind).toBe('manifest')
 })
 
+test('no name stands in for a whole digest, and a name in front of one is looked at', async () => {
+  const { repository, image } = await withImages()
+  const { manifestDigest } = image
+  const [other] = await importArchive(
+    repository,
+    Readable.from([dockerArchive([tar(entry({ name: 'usr/', type: '5' }))])]),
+    {
+      name: 'other',
+    },
+  )
+  await repository.setRef('streams', `oci/${manifestDigest}`, manifestStream(other!.manifestDigest))
+  const manifest = { kind: 'manifest', digest: manifestDigest }
+  for (const way of [manifestDigest, `quay.io/os/fedora@${manifestDigest}`, `fedora:42@${manifestDigest}`]) {
+    expect(findImage(repository, way), way).toEqual(manifest)
+  }
+  expect(() => findImage(repository, `other@${manifestDigest}`)).toThrow(refused('ERR_DIGEST_MISMATCH', /other/))
+  expect(() => findImage(repository, `nobody@${manifestDigest}`)).toThrow(refused('ERR_OCI_NOT_FOUND', /no such image/))
+  expect(() => findImage(repository, manifestDigest.slice(7, 10))).toThrow(refused('ERR_OCI_NOT_FOUND', /4 digits/))
+})
+
 test('a beginning that several have names them', async () => {
   const { repository } = await withImages()
   const contents = new Map<string, Buffer>()

@@ -85,3 +85,8 @@ test.each([
 test.each([-1, 1.5, Number.NaN])('refuses the size %d', (size) => {
   expect(() => new DigestVerifier({ size })).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
 })
+
+test('a digest that is no option is refused, and not left unchecked', () => {
+  const wrong = sha256 as unknown as DigestVerifierOptions
+  expect(() => new DigestVerifier(wrong)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+})

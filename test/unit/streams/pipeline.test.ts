@@ -2,9 +2,18 @@ import { Readable, Writable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TreeSink } from '../../../src/sinks/index.ts'
-import { DumpfileReader, pipeline, type Sink, tee } from '../../../src/streams/index.ts'
+import {
+  ContentSplitter,
+  DumpfileReader,
+  ObjectWriter,
+  PaxParser,
+  pipeline,
+  type Sink,
+  tee,
+} from '../../../src/streams/index.ts'
 import { cut } from '../../support/chunks.ts'
 import { paths } from '../../support/layer-entries.ts'
+import { MemoryStore } from '../../support/memory-store.ts'
 
 const dumpfile = Buffer.from('/ 0 40755 2 0 0 0 0.0 - - -\n/a 0 100644 1 0 0 0 0.0 - - -\n')
 
@@ -171,5 +180,19 @@ describe('pipeline', () => {
         await turn()
       }
     })
+  })
+})
+
+describe('plain JavaScript', () => {
+  test('bytes in the place of records are refused', async () => {
+    for (const stage of [new PaxParser(), new ContentSplitter(), new ObjectWriter(new MemoryStore())]) {
+      const work = pipeline(Readable.from([Buffer.alloc(512)]), stage as never, new Counter() as never)
+      await expect(work).rejects.toMatchObject({ code: 'ERR_STREAM_ORDER' })
+    }
+  })
+
+  test('a pipeline without a sink is refused', async () => {
+    const work = pipeline(Readable.from([dumpfile]), new DumpfileReader() as never)
+    await expect(work).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
   })
 })
