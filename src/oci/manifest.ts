@@ -127,6 +127,16 @@ function checkUnambiguous(document: JsonObject, what: string): boolean {
   const find = (names: readonly string[]) => keys.find((key) => names.includes(key.toLowerCase()))
   const ofManifest = find(['layers', 'config', 'fslayers', 'history'])
   const ofIndex = find(['manifests'])
+  const ofSchema1 = find(['fslayers'])
+  if (ofSchema1 !== undefined && find(['layers', 'config']) !== undefined) {
+    throw new ComposefsError(
+      'ERR_OCI_JSON',
+      `the ${what} is ambiguous: it is both of schema 1 (${ofSchema1}) and a manifest of today`,
+      {
+        hint: 'tools differ about the image that it stands for; do not use it (CVE-2021-41190)',
+      },
+    )
+  }
   if (ofManifest === undefined) return 'manifests' in document
   if (ofIndex === undefined) return false
   const text = `the ${what} is ambiguous: it is both a manifest (${ofManifest}) and an index (${ofIndex})`

@@ -12,9 +12,6 @@ import { parseReference } from './registry/reference.ts'
 
 const transports = 'docker://REFERENCE, oci:DIR, oci-archive:FILE, docker-archive:FILE, dir:DIR'
 
-/** Character devices of Linux: zero, full, random, urandom. */
-const endless: ReadonlySet<number> = new Set([0x105, 0x107, 0x108, 0x109])
-
 /**
  * Refuses what looks like no name of an image in a registry, and says what was meant.
  *
@@ -63,9 +60,6 @@ function ofFile(path: string): string {
  * @param command what would fetch an image by its name
  */
 export function openArchiveFile(path: string, command = 'composefs oci pull'): Readable {
-  if (endless.has(statOf(path)?.rdev ?? 0)) {
-    throw new ComposefsError('ERR_IO', 'the input is a device that never ends', { path })
-  }
   try {
     return openInputFile(path)
   } catch (error) {

@@ -29,7 +29,10 @@ test('the first bytes tell images from dumpfiles', async () => {
 })
 
 test('what is neither is refused by its first bytes, however long it is', async () => {
-  for (const path of ['/dev/zero', '/dev/null', file('junk'), file('', 2 ** 40)]) {
+  for (const read of [readTreeInput, readImageInput]) {
+    await expect(read('/dev/zero')).rejects.toMatchObject(refused('ERR_IO', /never ends/))
+  }
+  for (const path of ['/dev/null', file('junk'), file('', 2 ** 40)]) {
     await expect(readTreeInput(path)).rejects.toMatchObject(refused('ERR_ARGUMENT', /neither .* — /))
     await expect(readImageInput(path)).rejects.toMatchObject(refused('ERR_EROFS_INVALID', /no composefs image.* — /))
   }

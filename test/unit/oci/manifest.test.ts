@@ -202,6 +202,12 @@ describe('what a document is', () => {
     }
   })
 
+  test('layers of schema 1 beside those of today: refused by every reader', () => {
+    for (const read of [documentType, parseManifest, parseIndex]) {
+      expect(() => read(json({ ...manifest, fsLayers: [{ blobSum: 'x' }] }))).toThrow(refused(/both of schema 1/))
+    }
+  })
+
   test('what is not what it says is refused', () => {
     expect(() => documentType(json({ ...index, mediaType: mediaTypes.manifest }))).toThrow(refused(/not what it says/))
     expect(() => documentType(json({ ...manifest, mediaType: mediaTypes.index }))).toThrow(refused(/not what it says/))
