@@ -242,7 +242,10 @@ export class Archive {
     if (member?.kind === 'json') return member.bytes
     if (member === undefined) throw incomplete(name)
     if (member.kind === 'blob' && member.overLimit) throw tooMuch(this.#maxKept, name)
-    throw new ComposefsError('ERR_ARCHIVE_MEMBER', 'a member of the archive should be JSON and is not', { path: name })
+    throw new ComposefsError('ERR_ARCHIVE_MEMBER', 'a member of the archive should be a JSON document and is not', {
+      path: name,
+      hint: 'the archive was damaged, or what made it is at fault; make it again',
+    })
   }
 
   #layer(name: string, number: string): StoredLayer {

@@ -5,6 +5,9 @@
  */
 import { ComposefsError } from '../errors.ts'
 
+/** What to do about a document that cannot be used. */
+const badJson = 'it was damaged, or what made it is at fault; make the image or the archive again'
+
 /** A JSON object whose fields are yet to be checked. */
 export type JsonObject = Readonly<Record<string, unknown>>
 
@@ -21,11 +24,14 @@ export class JsonReader {
     try {
       return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
     } catch (cause) {
-      throw new ComposefsError('ERR_OCI_JSON', `the ${this.#what} is not JSON`, { cause })
+      throw new ComposefsError('ERR_OCI_JSON', `the ${this.#what} is not JSON`, {
+        hint: badJson,
+        cause,
+      })
     }
   }
 
-  object(value: unknown, field = 'it'): JsonObject {
+  object(value: unknown, field = ''): JsonObject {
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject
     throw this.#wrong(field, 'an object')
   }
@@ -59,7 +65,11 @@ export class JsonReader {
     return this.array(value, field).map((item, i) => this.string(item, `${field}[${i}]`))
   }
 
+  /** @param field empty for the whole document */
   #wrong(field: string, wanted: string): ComposefsError {
-    return new ComposefsError('ERR_OCI_JSON', `${field} of the ${this.#what} is not ${wanted}`)
+    const where = field === '' ? `the ${this.#what}` : `${field} of the ${this.#what}`
+    return new ComposefsError('ERR_OCI_JSON', `${where} is not ${wanted}`, {
+      hint: badJson,
+    })
   }
 }

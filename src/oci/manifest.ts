@@ -229,7 +229,7 @@ export interface DockerImage {
 /** Reads the `manifest.json` of a docker-archive. @throws {@link ComposefsError} `ERR_OCI_JSON` naming the field */
 export function parseDockerManifest(bytes: Uint8Array): DockerImage[] {
   const json = new JsonReader('manifest.json')
-  return json.array(json.parse(bytes), 'it').map((item, i) => {
+  return json.array(json.parse(bytes), '').map((item, i) => {
     const image = json.object(item, `[${i}]`)
     return {
       config: json.string(image['Config'], `[${i}].Config`),

@@ -84,6 +84,9 @@ function replaceLink(root: string, path: string, text: string): string | undefin
   }
 }
 
+/** `streams/refs` and `images/refs` are the repository's own; names begin below. */
+const refsDepth = 2
+
 /** Makes directories below the root one by one, and follows no symlink on the way: what is written stays inside. */
 function makeDirectories(root: string, directory: string): void {
   let path = root
@@ -94,6 +97,16 @@ function makeDirectories(root: string, directory: string): void {
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw systemError(error, 'write', 'cannot make a directory', path)
       if (lstatSync(path).isDirectory()) continue
+      if (path.slice(root.length + 1).split('/').length <= refsDepth) {
+        throw new ComposefsError(
+          'ERR_REPOSITORY_CORRUPT',
+          'something else is in the place of a directory of the repository',
+          {
+            path,
+            hint: 'move it away, and do it again',
+          },
+        )
+      }
       throw new ComposefsError('ERR_OCI_NAME', 'a name and one that begins with it and a slash exclude each other', {
         path,
         hint: 'remove the shorter one first, or choose another name',

@@ -167,7 +167,7 @@ describe('an oci-archive', () => {
     [
       'an index that is a blob',
       { 'index.json': 'blob' },
-      refused('ERR_ARCHIVE_MEMBER', /should be JSON/, { path: 'index.json' }),
+      refused('ERR_ARCHIVE_MEMBER', /should be a JSON document/, { path: 'index.json' }),
     ],
     [
       'a manifest of another size',
@@ -177,12 +177,12 @@ describe('an oci-archive', () => {
     [
       'a manifest that is a layer',
       { [blobName(digestOf(image.manifest))]: storedLayer(tars[0]!) },
-      refused('ERR_ARCHIVE_MEMBER', /should be JSON/),
+      refused('ERR_ARCHIVE_MEMBER', /should be a JSON document/),
     ],
     [
       'a config that is a blob',
       { [blobName(digestOf(image.config))]: 'blob' },
-      refused('ERR_ARCHIVE_MEMBER', /should be JSON/),
+      refused('ERR_ARCHIVE_MEMBER', /should be a JSON document/),
     ],
     [
       'a layer that is JSON',

@@ -99,7 +99,7 @@ describe.each([
   })
 
   test.each(['1', 'null', '"text"', 'true'])('%s is neither an object nor an array', (text) => {
-    expect(() => parse(Buffer.from(text))).toThrow(refused(/is not an (?:object|array)/))
+    expect(() => parse(Buffer.from(text))).toThrow(refused(/^the [a-z.]+ is not an (?:object|array) — /))
   })
 
   test('JSON that is nested without end is refused', () => {

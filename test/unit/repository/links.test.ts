@@ -127,3 +127,13 @@ describe('refs', () => {
     expect(() => removeRef(root, 'streams', 'a/b')).toThrow(expect.objectContaining({ code: 'ERR_NOT_FOUND' }))
   })
 })
+
+test.each(['streams', 'streams/refs', 'images'])('something else in the place of %s is told as damage', (place) => {
+  const root = temporaryDirectory()
+  mkdirSync(join(root, place, '..'), { recursive: true })
+  writeFileSync(join(root, place), '')
+  const [room] = place.split('/')
+  expect(() => placeLink(root, `${room}/refs/a`, `${room}/x`)).toThrow(
+    expect.objectContaining({ code: 'ERR_REPOSITORY_CORRUPT', path: join(root, place) }),
+  )
+})
