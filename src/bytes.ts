@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { escapeByte, escapeControls } from './escape.ts'
 
 declare const byteString: unique symbol
 
@@ -43,7 +44,7 @@ export function printable(value: ByteString): string {
   const text = Buffer.from(value, 'latin1').toString('utf8')
   const doubled = (bytes: string): string => (bytes.includes('\\') ? bytes.replaceAll('\\', '\\\\') : bytes)
   if (!text.includes('\ufffd')) return escapeControls(doubled(text))
-  return doubled(value).replaceAll(/[^ -~]/g, escapedByte)
+  return doubled(value).replaceAll(/[^ -~]/g, escapeByte)
 }
 
 /** The bytes that {@link printable} shows; text that it has not made is taken as it stands. */
@@ -52,20 +53,6 @@ export function fromPrintable(text: string): ByteString {
   return bytes.replaceAll(/\\(?:\\|x([0-9a-f]{2}))/g, (_, hex: string | undefined) =>
     hex === undefined ? '\\' : String.fromCharCode(Number.parseInt(hex, 16)),
   ) as ByteString
-}
-
-/**
- * Text that somebody else wrote (a tag, a media type, what a registry says), for messages and terminals: controls,
- * line ends and what turns the direction of writing round become `\\xNN`, byte by byte of their UTF-8.
- */
-export function escapeControls(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) =>
-    Buffer.from(c).toString('latin1').replaceAll(/./gs, escapedByte),
-  )
-}
-
-function escapedByte(byte: string): string {
-  return `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`
 }
 
 /** The same memory as a Buffer. */

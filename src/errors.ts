@@ -3,8 +3,7 @@
  *
  * @packageDocumentation
  */
-
-import { escapeControls } from './bytes.ts'
+import { escapeControls } from './escape.ts'
 
 /** Every code that {@link ComposefsError} can carry, with what it means. The codes are API; the texts are not. */
 export const errorCodes = {

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 
-import { escapeControls } from '../bytes.ts'
+import { escapeControls } from '../escape.ts'
 import type { RetryNotice } from '../oci/registry/retry.ts'
 import { binarySize, fitting } from './output.ts'
 import { layerLine, type PullReport, type ReportedEvent, retryLine, shortDigest } from './pull-lines.ts'

@@ -5,8 +5,8 @@
  */
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { escapeControls } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
+import { escapeControls } from '../escape.ts'
 import { Turns } from '../turns.ts'
 import { interruption } from './interrupt.ts'
 

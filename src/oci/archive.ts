@@ -252,7 +252,7 @@ export class Archive {
     const member = this.#find(name)
     if (member?.kind === 'layer') return member.layer
     if (member === undefined) throw incomplete(name, number)
-    if (member.kind === 'no-layer') throw within(number, name, member.error)
+    if (member.kind === 'no-layer') throw member.error.within(`${number} (${name})`)
     throw new ComposefsError(
       'ERR_ARCHIVE_MEMBER',
       `${number} is no tar, plain or compressed with gzip, zstd, xz or bzip2`,
@@ -285,13 +285,6 @@ function tooMuch(limit: number, path?: string): ComposefsError {
     ...(path !== undefined && { path }),
     hint: 'raise maxKept (--max-kept) if the archive can be trusted',
   })
-}
-
-function within(number: string, name: string, error: ComposefsError): ComposefsError {
-  const { code, message, stage, path, offset, expected, actual, hint } = error
-  const wrapped = new ComposefsError(code, `${number} (${name}): ${message}`, { cause: error })
-  // The message says them already.
-  return Object.assign(wrapped, { stage, path, offset, expected, actual, hint })
 }
 
 /** Whatever is wrong with a manifest is told when it is read. */

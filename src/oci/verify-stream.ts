@@ -75,7 +75,7 @@ export async function verifyStream(
 }
 
 /** The same for a stream by its name, where that holds a digest: whoever gets the id may believe in the name. */
-export async function believableStream(
+export async function verifiedStream(
   repository: Repository,
   name: string,
   options: VerifyOptions = {},

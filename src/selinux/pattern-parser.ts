@@ -3,8 +3,9 @@
  *
  * @packageDocumentation
  */
-import { type ByteString, escapeControls, toBuffer } from '../bytes.ts'
+import { type ByteString, toBuffer } from '../bytes.ts'
 import { ComposefsError } from '../errors.ts'
+import { escapeControls } from '../escape.ts'
 import { type ByteSet, byteRange, complement, foldCase } from './byte-set.ts'
 import { maxWidth, type Pattern } from './pattern.ts'
 import { parseClass } from './pattern-class.ts'

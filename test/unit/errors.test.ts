@@ -1,8 +1,8 @@
 /** The error class itself: what users test for, log and print. */
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { escapeControls } from '../../src/bytes.ts'
 import { ComposefsError } from '../../src/errors.ts'
+import { escapeControls } from '../../src/escape.ts'
 
 const brand = Symbol.for('composefs-streams.error')
 

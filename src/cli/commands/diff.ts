@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { escapeControls } from '../../bytes.ts'
+import { escapeControls } from '../../escape.ts'
 import type { Algorithm } from '../../fsverity/object-id.ts'
 import { diffSteps } from '../../tree/diff.ts'
 import { CauseFinder } from '../../tree/diff-causes.ts'

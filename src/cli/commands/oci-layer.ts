@@ -6,7 +6,7 @@ import { findLayerDigest } from '../../oci/find.ts'
 import { type OpenedImage, openImage } from '../../oci/image.ts'
 import { importLayer } from '../../oci/layer.ts'
 import { checkDigest, layerStream } from '../../oci/names.ts'
-import { believableStream } from '../../oci/verify-stream.ts'
+import { verifiedStream } from '../../oci/verify-stream.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { dumpfileChunks } from '../../streams/dumpfile-writer.ts'
 import { readSplitstreamEntries } from '../../streams/splitstream-entries.ts'
@@ -35,7 +35,7 @@ export function addOciLayerCommands(oci: Command): void {
         const wanted = { algorithm: repository.algorithm, contentType: contentTypes.layer }
         const diffId = layerOf(repository, name)
         // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
-        const id = await believableStream(repository, layerStream(diffId), { ...wanted, signal: interruption })
+        const id = await verifiedStream(repository, layerStream(diffId), { ...wanted, signal: interruption })
         if (flags.json) return printJson(layerFacts(repository, diffId, id))
         if (flags.dumpfile)
           return printAll(dumpfileChunks(readSplitstreamEntries(repository.objects.openFile(id), wanted)))

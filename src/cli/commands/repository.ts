@@ -5,7 +5,7 @@ import { ComposefsError } from '../../errors.ts'
 import { catStream } from '../../oci/cat.ts'
 import { type FoundImage, findImage, findLayerDigest } from '../../oci/find.ts'
 import { configStream, layerStream, manifestStream } from '../../oci/names.ts'
-import { believableStream } from '../../oci/verify-stream.ts'
+import { verifiedStream } from '../../oci/verify-stream.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { inTurns } from '../../turns.ts'
 import { globals, withRepository } from '../context.ts'
@@ -93,11 +93,11 @@ async function contentsOf(repository: Repository, name: string): Promise<Readabl
   const contentId = streamOf(repository, name)
   // Nothing of it comes out before all of it was looked at: whoever reads it may act on every byte.
   if (contentId !== undefined)
-    return catStream(repository, await believableStream(repository, contentId, { signal: interruption }))
+    return catStream(repository, await verifiedStream(repository, contentId, { signal: interruption }))
   const found = imageOf(repository, name)
   if (found.kind === 'erofs') return Readable.from([repository.readObject(found.id)])
   const stream = found.kind === 'manifest' ? manifestStream : configStream
-  return catStream(repository, await believableStream(repository, stream(found.digest), { signal: interruption }))
+  return catStream(repository, await verifiedStream(repository, stream(found.digest), { signal: interruption }))
 }
 
 function imageOf(repository: Repository, name: string): FoundImage {
