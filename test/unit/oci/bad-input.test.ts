@@ -503,3 +503,12 @@ function zstdFrame(blocks: readonly ZstdBlock[]): Buffer {
   })
   return Buffer.concat([Buffer.from('28b52ffd0058', 'hex'), ...parts])
 }
+
+test('what is wrong with a layer of an archive has the details that are known, and no others', async () => {
+  const repository = await temporaryRepository()
+  const broken = tar(entry({ name: 'usr/', type: '5' }), entry({ name: 'usr/a' }, 'a'.repeat(2000)))
+  broken[512] = 0xff
+  const error = await importArchive(repository, Readable.from([dockerArchive([broken])])).catch((reason) => reason)
+  expect(error).toMatchObject({ code: 'ERR_TAR_CHECKSUM', message: expect.stringMatching(/^layer 1 of 1/) })
+  expect(Object.entries(error).filter(([, value]) => value === undefined)).toEqual([])
+})
